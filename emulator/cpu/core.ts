@@ -1,0 +1,144 @@
+/**
+ * The CPU core as the board sees it: one WebAssembly instance over one linear memory that also holds guest RAM.
+ * Places in the memory are those of assembly/layout.ts.
+ */
+
+/** What the core asks of the board while it runs. All calls are synchronous. Addresses are guest-physical, below 4 GiB. */
+export interface CpuHost {
+  /** Size 1, 2 or 4; the value is unsigned. */
+  ioRead(port: number, size: number): number;
+  ioWrite(port: number, size: number, value: number): void;
+  /** Everything that is not RAM. Size 1, 2 or 4 (8-byte accesses arrive as two). */
+  mmioRead(address: number, size: number): number;
+  mmioWrite(address: number, size: number, value: number): void;
+  /** Time-stamp counter, in ticks since power-on (an integer below 2^53). */
+  tsc(): number;
+  /** INTA cycle: the vector to deliver, or -1 when the interrupt went away. */
+  acknowledgeInterrupt(): number;
+  /** 32 random bits, for RDRAND and RDSEED. */
+  random32(): number;
+  /** CR8 and the local APIC's TPR are one register; CR8 is TPR >> 4. */
+  readCr8(): number;
+  writeCr8(value: number): void;
+  /** IA32_TSC_DEADLINE, in ticks; 0 disarms. */
+  writeTscDeadline(ticks: number): void;
+  /** IA32_APIC_BASE was written. */
+  writeApicBase(value: number): void;
+}
+
+/** Why `run` returned. */
+export const RunExit = { budget: 0, halted: 1, tripleFault: 2, stopped: 3 } as const;
+export type RunExit = (typeof RunExit)[keyof typeof RunExit];
+
+const PAGE = 65536;
+export const RAM_BASE = 0x500_0000;
+const STATE = 0x1000;
+const INTR = STATE + 0xb0;
+const NMI = STATE + 0xb4;
+const RETIRED = STATE + 0xa8;
+const RIP = STATE + 0x98;
+
+/** The functions that the wasm module exports. */
+export interface CoreExports {
+  /** Power-on state (SDM 3A §10.1.4, table 10-1) for RAM of so many bytes; empties every cache. */
+  reset(ramBytes: number): void;
+  /** Runs until about so many instructions have retired; RunExit. */
+  run(instructions: number): number;
+  /** Ends the current `run` at the next block boundary: called by the board from inside a callback. */
+  stop(): void;
+  /** The board or a device wrote guest RAM: decoded code there is stale. */
+  invalidate(address: number, length: number): void;
+  /** Recomputes what is derived from CRs, segments and EFER (mode, banks, TLBs) after the state was written from outside. */
+  reload(): void;
+  /** RFLAGS with the lazy flags made true, and the other way round. */
+  readRflags(): bigint;
+  writeRflags(value: bigint): void;
+}
+
+export interface CpuOptions {
+  readonly module: WebAssembly.Module;
+  readonly memoryMiB: number;
+  readonly host: CpuHost;
+  /** Shared memory, where the page is cross-origin isolated. */
+  readonly shared: boolean;
+}
+
+export class Cpu {
+  readonly memory: WebAssembly.Memory;
+  readonly ram: Uint8Array;
+  readonly view: DataView;
+  readonly #core: CoreExports;
+  readonly #words: Int32Array;
+
+  /** Throws RangeError when the host has no room for the memory. */
+  constructor({ module, memoryMiB, host, shared }: CpuOptions) {
+    const ramBytes = memoryMiB * 2 ** 20;
+    const pages = (RAM_BASE + ramBytes) / PAGE;
+    this.memory = new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: shared });
+    this.ram = new Uint8Array(this.memory.buffer, RAM_BASE, ramBytes);
+    this.view = new DataView(this.memory.buffer);
+    this.#words = new Int32Array(this.memory.buffer, 0, 0x4000 / 4);
+    const instance = new WebAssembly.Instance(module, {
+      env: {
+        memory: this.memory,
+        abort: (_message: number, _file: number, line: number, column: number) => {
+          throw new Error(`the CPU core aborted at ${line}:${column}`);
+        },
+        ...imports(host),
+      },
+    });
+    this.#core = instance.exports as unknown as CoreExports;
+    this.#core.reset(ramBytes);
+  }
+
+  run(instructions: number): RunExit {
+    return this.#core.run(instructions) as RunExit;
+  }
+  stop(): void {
+    this.#core.stop();
+  }
+  reset(): void {
+    this.#core.reset(this.ram.length);
+  }
+  reload(): void {
+    this.#core.reload();
+  }
+  invalidate(address: number, length: number): void {
+    this.#core.invalidate(address, length);
+  }
+  get rflags(): bigint {
+    return this.#core.readRflags();
+  }
+  set rflags(value: bigint) {
+    this.#core.writeRflags(value);
+  }
+  get rip(): bigint {
+    return this.view.getBigUint64(RIP, true);
+  }
+  /** Instructions retired since reset. */
+  get retired(): number {
+    return Number(this.view.getBigUint64(RETIRED, true));
+  }
+  setInterruptPin(level: boolean): void {
+    this.#words[INTR >> 2] = level ? 1 : 0;
+  }
+  raiseNmi(): void {
+    this.#words[NMI >> 2] = 1;
+  }
+}
+
+function imports(host: CpuHost): Record<string, (...values: number[]) => number | void> {
+  return {
+    ioRead: (port, size) => host.ioRead(port!, size!),
+    ioWrite: (port, size, value) => host.ioWrite(port!, size!, value! >>> 0),
+    mmioRead: (address, size) => host.mmioRead(address! >>> 0, size!),
+    mmioWrite: (address, size, value) => host.mmioWrite(address! >>> 0, size!, value! >>> 0),
+    tsc: () => host.tsc(),
+    acknowledgeInterrupt: () => host.acknowledgeInterrupt(),
+    random32: () => host.random32(),
+    readCr8: () => host.readCr8(),
+    writeCr8: (value) => host.writeCr8(value!),
+    writeTscDeadline: (ticks) => host.writeTscDeadline(ticks!),
+    writeApicBase: (value) => host.writeApicBase(value! >>> 0),
+  };
+}

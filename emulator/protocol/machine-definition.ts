@@ -1,0 +1,47 @@
+import * as z from "zod/mini";
+import { ChunkHash } from "./ids.ts";
+
+/** One way to start a machine: a kernel booted by the Linux boot protocol, and its command line. */
+export const BootEntry = z.strictObject({
+  id: z.string().check(z.regex(/^[a-z0-9-]{1,32}$/)),
+  label: z.string().check(z.minLength(1), z.maxLength(80)),
+  /** Manifest of the kernel file: an ELF vmlinux, or a bzImage. */
+  kernel: ChunkHash,
+  /** Manifest of the initial RAM disk, if any. */
+  initrd: z.optional(ChunkHash),
+  commandLine: z.string().check(z.maxLength(2047)),
+});
+export type BootEntry = z.infer<typeof BootEntry>;
+
+export const DiskDefinition = z.discriminatedUnion("kind", [
+  /** Verified chunks listed in a manifest. */
+  z.strictObject({ kind: z.literal("chunked"), manifest: ChunkHash, sizeBytes: z.number() }),
+  /** A raw file read by signed Range URLs, which `POST /api/images/:id/stream-url` hands out. */
+  z.strictObject({ kind: z.literal("raw"), imageId: z.string(), sizeBytes: z.number() }),
+]);
+export type DiskDefinition = z.infer<typeof DiskDefinition>;
+
+/** All that a machine is made from, as the catalogue keeps it. The first boot entry is the default. */
+export const MachineDefinition = z.strictObject({
+  version: z.literal(1),
+  memoryMiB: z.number().check(z.int(), z.minimum(16), z.maximum(3072)),
+  boot: z.array(BootEntry).check(z.minLength(1), z.maxLength(8)),
+  disks: z.array(DiskDefinition).check(z.maxLength(4)),
+  /** What the console shows when the machine is ready, so that tests and screenshots can wait for it. */
+  ready: z.optional(z.string()),
+});
+export type MachineDefinition = z.infer<typeof MachineDefinition>;
+
+/** A row of `GET /api/images`. Sizes in bytes; `storedBytes` is what the chunks of all its files take in the store. */
+export const CatalogueEntry = z.object({
+  id: z.string(),
+  slug: z.string(),
+  name: z.string(),
+  description: z.string(),
+  state: z.enum(["ready", "building"]),
+  sizeBytes: z.number(),
+  storedBytes: z.number(),
+  definition: z.nullable(MachineDefinition),
+  updatedAt: z.string(),
+});
+export type CatalogueEntry = z.infer<typeof CatalogueEntry>;

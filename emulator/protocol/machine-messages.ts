@@ -1,0 +1,63 @@
+import type { Failure } from "./failure.ts";
+import type { BootEntry } from "./machine-definition.ts";
+
+/** What the machine worker needs to power on. Disks and boot files are read through ports to the storage worker. */
+export interface PowerOn {
+  readonly type: "power-on";
+  readonly memoryMiB: number;
+  readonly boot: BootEntry;
+  /** One port per disk, in order; each speaks `storage-messages.ts`. */
+  readonly disks: readonly { readonly port: MessagePort; readonly sizeBytes: number; readonly readOnly: boolean }[];
+  readonly kernel: { readonly port: MessagePort; readonly sizeBytes: number };
+  readonly initrd?: { readonly port: MessagePort; readonly sizeBytes: number };
+  /** Milliseconds since 1970 at power-on, for the real-time clock. */
+  readonly wallClockMs: number;
+  readonly log: "error" | "warn" | "info" | "debug";
+  /** Sizes of the terminal, for the guest's `stty`. */
+  readonly columns?: number;
+  readonly rows?: number;
+}
+
+/** Page → machine worker. */
+export type Command =
+  | PowerOn
+  | { readonly type: "serial"; readonly bytes: Uint8Array }
+  /** PS/2 set 1 scan codes from the screen. */
+  | { readonly type: "keyboard"; readonly scanCodes: Uint8Array }
+  | { readonly type: "pause" }
+  | { readonly type: "resume" }
+  | { readonly type: "reset" }
+  /** Presses the ACPI power button; the guest shuts down by itself. */
+  | { readonly type: "power-button" }
+  /** Pulls the plug after flushing nothing: what the guest has flushed stays. */
+  | { readonly type: "power-off" };
+
+/** Why a machine that is on does not run guest code now. */
+export type Stall = { readonly on: "disk"; readonly sinceMs: number; readonly offset: number };
+
+/** Measured since power-on. Rates cover the time since the last notice. */
+export interface MachineStats {
+  readonly instructions: number;
+  /** Guest instructions per second of the last period, in millions. */
+  readonly mips: number;
+  /** Share of the last period in which the guest was halted, 0-1. */
+  readonly idle: number;
+  /** Guest time, ms: stops while the machine is paused or stalled. */
+  readonly guestMs: number;
+  readonly stalledMs: number;
+  readonly diskReads: number;
+  readonly diskWrites: number;
+}
+
+/** Machine worker → page. */
+export type Notice =
+  | { readonly type: "state"; readonly state: "starting" | "running" | "paused" | "off" }
+  /** What is happening before the guest says anything: "Reading the kernel, 4.1 of 9.8 MB". */
+  | { readonly type: "progress"; readonly sentence: string }
+  | { readonly type: "serial"; readonly bytes: Uint8Array }
+  /** VGA text screen, when it changed: 80x25 cells of character and attribute. */
+  | { readonly type: "text-screen"; readonly columns: number; readonly rows: number; readonly cells: Uint8Array; readonly cursor: number }
+  | { readonly type: "stalled"; readonly stall: Stall | null }
+  | { readonly type: "stats"; readonly stats: MachineStats }
+  | { readonly type: "log"; readonly level: "error" | "warn" | "info" | "debug"; readonly message: string }
+  | { readonly type: "failed"; readonly failure: Failure };
