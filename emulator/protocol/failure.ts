@@ -24,7 +24,9 @@ export type Failure =
   | { readonly code: "guest-crashed"; readonly problem: string }
   | { readonly code: "internal"; readonly incident: string };
 
-export type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: Failure };
+export type Outcome<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly failure: Failure };
 export const ok = <T>(value: T): Outcome<T> => ({ ok: true, value });
 export const fail = (failure: Failure): Outcome<never> => ({ ok: false, failure });
 

@@ -1,7 +1,10 @@
 import * as z from "zod/mini";
 
 /** SHA-256 of the stored bytes of a chunk or manifest, 64 lower-case hex digits: its name. */
-export const ChunkHash = z.string().check(z.regex(/^[0-9a-f]{64}$/)).brand<"ChunkHash">();
+export const ChunkHash = z
+  .string()
+  .check(z.regex(/^[0-9a-f]{64}$/))
+  .brand<"ChunkHash">();
 export type ChunkHash = z.infer<typeof ChunkHash>;
 
 /** The name of a published image in URLs: `/m/<slug>`. */

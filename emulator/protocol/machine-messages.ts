@@ -7,7 +7,11 @@ export interface PowerOn {
   readonly memoryMiB: number;
   readonly boot: BootEntry;
   /** One port per disk, in order; each speaks `storage-messages.ts`. */
-  readonly disks: readonly { readonly port: MessagePort; readonly sizeBytes: number; readonly readOnly: boolean }[];
+  readonly disks: readonly {
+    readonly port: MessagePort;
+    readonly sizeBytes: number;
+    readonly readOnly: boolean;
+  }[];
   readonly kernel: { readonly port: MessagePort; readonly sizeBytes: number };
   readonly initrd?: { readonly port: MessagePort; readonly sizeBytes: number };
   /** Milliseconds since 1970 at power-on, for the real-time clock. */
@@ -56,7 +60,13 @@ export type Notice =
   | { readonly type: "progress"; readonly sentence: string }
   | { readonly type: "serial"; readonly bytes: Uint8Array }
   /** VGA text screen, when it changed: 80x25 cells of character and attribute. */
-  | { readonly type: "text-screen"; readonly columns: number; readonly rows: number; readonly cells: Uint8Array; readonly cursor: number }
+  | {
+      readonly type: "text-screen";
+      readonly columns: number;
+      readonly rows: number;
+      readonly cells: Uint8Array;
+      readonly cursor: number;
+    }
   | { readonly type: "stalled"; readonly stall: Stall | null }
   | { readonly type: "stats"; readonly stats: MachineStats }
   | { readonly type: "log"; readonly level: "error" | "warn" | "info" | "debug"; readonly message: string }

@@ -30,7 +30,12 @@ export type StorageCommand =
   /** Forgets the overlay of a disk that is not open. */
   | { readonly type: "reset-overlay"; readonly disk: string }
   /** Streams the disk (base and overlay) as a raw file into the port: Uint8Array pieces, then null. */
-  | { readonly type: "export"; readonly disk: string; readonly source: DiskDefinition; readonly port: MessagePort };
+  | {
+      readonly type: "export";
+      readonly disk: string;
+      readonly source: DiskDefinition;
+      readonly port: MessagePort;
+    };
 
 /** Counters since the worker started, in stored bytes and chunks. */
 export interface StorageStats {
@@ -55,8 +60,20 @@ export type StorageState = "idle" | "fetching" | "offline" | "refetching";
 
 /** Storage worker → page. */
 export type StorageNotice =
-  | { readonly type: "opened"; readonly disk: string; readonly sizeBytes: number; readonly storedBytes: number; readonly persistent: boolean; readonly overlayBytes: number }
+  | {
+      readonly type: "opened";
+      readonly disk: string;
+      readonly sizeBytes: number;
+      readonly storedBytes: number;
+      readonly persistent: boolean;
+      readonly overlayBytes: number;
+    }
   | { readonly type: "open-failed"; readonly disk: string; readonly failure: Failure }
-  | { readonly type: "state"; readonly state: StorageState; readonly failure?: Failure; readonly retryInMs?: number }
+  | {
+      readonly type: "state";
+      readonly state: StorageState;
+      readonly failure?: Failure;
+      readonly retryInMs?: number;
+    }
   | { readonly type: "stats"; readonly stats: StorageStats; readonly touches: readonly Touch[] }
   | { readonly type: "overlay-reset"; readonly disk: string; readonly outcome: Outcome<null> };
