@@ -2,7 +2,9 @@ import { existsSync } from "node:fs";
 import { cloudflare } from "@cloudflare/vite-plugin";
 import { defineConfig } from "vite";
 import solid from "vite-plugin-solid";
+import { appShell } from "./infra/app-shell.ts";
 import { defineBuildInfo } from "./infra/build-info.ts";
+import { precache } from "./infra/precache.ts";
 import { sdkForWorkerd } from "./infra/sdk-for-workerd.ts";
 import { s3Endpoint, staticHeaders } from "./infra/static-headers.ts";
 import { securityHeaders } from "./worker/security-headers.ts";
@@ -24,7 +26,9 @@ export default defineConfig({
   plugins: [
     sdkForWorkerd,
     staticHeaders,
+    appShell,
     solid(),
+    precache,
     cloudflare({ configPath: "../wrangler.toml", persistState: { path: "../.wrangler/state" } }),
   ],
   environments: {
