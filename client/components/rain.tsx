@@ -1,0 +1,65 @@
+import { onCleanup, onMount } from "solid-js";
+import type { Touch, TouchKind } from "#protocol/storage-messages";
+
+const ROW_MS = 250;
+const ROWS = 24;
+
+const colourNames: { readonly [Kind in TouchKind]: string } = {
+  fetched: "--from-network",
+  ahead: "--from-prefetch",
+  cached: "--from-cache",
+  written: "--to-overlay",
+  failed: "--failed",
+};
+
+export interface RainHandle {
+  fall(touches: readonly Touch[]): void;
+}
+
+/**
+ * A picture of the disk at work: across is the place on the disk, down is time, colour is where the bytes came from.
+ * Drops fade as they fall, so an idle disk is an empty sky, and then nothing is drawn at all.
+ */
+export function Rain(props: { onReady(handle: RainHandle): void }) {
+  let canvas!: HTMLCanvasElement;
+  onMount(() => {
+    const rows: Touch[][] = [];
+    const calm = matchMedia("(prefers-reduced-motion: reduce)");
+    let timer: ReturnType<typeof setInterval> | undefined;
+    const step = () => {
+      rows.unshift([]);
+      if (rows.length > ROWS) rows.pop();
+      draw(canvas, rows);
+      if (rows.every((row) => row.length === 0)) {
+        clearInterval(timer);
+        timer = undefined;
+      }
+    };
+    props.onReady({
+      fall(touches) {
+        if (touches.length === 0 || calm.matches || document.hidden) return;
+        rows[0] = [...(rows[0] ?? []), ...touches].slice(-2000);
+        timer ??= setInterval(step, ROW_MS);
+      },
+    });
+    onCleanup(() => clearInterval(timer));
+  });
+  return <canvas ref={canvas} aria-hidden="true" />;
+}
+
+function draw(canvas: HTMLCanvasElement, rows: readonly (readonly Touch[])[]): void {
+  const scale = devicePixelRatio;
+  const width = (canvas.width = canvas.clientWidth * scale);
+  const height = (canvas.height = canvas.clientHeight * scale);
+  const paint = canvas.getContext("2d");
+  if (!paint) return;
+  const style = getComputedStyle(canvas);
+  const drop = { width: 2 * scale, height: 7 * scale, row: height / ROWS };
+  for (const [age, touches] of rows.entries()) {
+    paint.globalAlpha = (1 - age / ROWS) ** 1.4;
+    for (const { position, kind } of touches) {
+      paint.fillStyle = style.getPropertyValue(colourNames[kind]);
+      paint.fillRect(Math.round(position * (width - drop.width)), age * drop.row, drop.width, drop.height);
+    }
+  }
+}

@@ -1,0 +1,143 @@
+import { For, Show, type JSX } from "solid-js";
+import type { BootEntry } from "#protocol/machine-definition";
+import type { Layer, SettingName } from "../machine/config.ts";
+import { settings } from "../machine/settings.ts";
+import { Dialog } from "./dialog.tsx";
+
+const sources: { readonly [Source in Layer]: string } = {
+  default: "",
+  operator: "Set by this site.",
+  saved: "",
+  address: "Set by the address of this page; remove it there to change it here.",
+};
+
+/** One setting: its name, its control, and who decided it when it was not the person. */
+function Row(props: { name: SettingName; label: string; children: (locked: boolean) => JSX.Element }) {
+  const from = () => settings.resolved().from[props.name];
+  return (
+    <label class="setting">
+      <span>{props.label}</span>
+      {props.children(from() === "address")}
+      <Show when={sources[from()]}>{(words) => <small>{words()}</small>}</Show>
+    </label>
+  );
+}
+
+function Choice(props: {
+  name: SettingName;
+  label: string;
+  options: readonly (readonly [string, string])[];
+  value: string;
+  read?: (text: string) => unknown;
+}) {
+  const save = (text: string) =>
+    settings.save(props.name, text === "" ? undefined : (props.read ?? String)(text));
+  return (
+    <Row name={props.name} label={props.label}>
+      {(locked) => (
+        <select disabled={locked} onChange={(event) => save(event.currentTarget.value)}>
+          <For each={props.options}>
+            {([value, words]) => (
+              <option value={value} selected={value === props.value}>
+                {words}
+              </option>
+            )}
+          </For>
+        </select>
+      )}
+    </Row>
+  );
+}
+
+const memorySizes = [128, 256, 512, 768, 1024, 1536, 2048];
+
+/** What the next start uses, and how the page looks. Values from the address are shown and cannot be changed here. */
+export function SettingsDialog(props: {
+  boot: readonly BootEntry[];
+  imageMemoryMiB: number | undefined;
+  busy: boolean;
+  onForget(): void;
+  onExport(): void;
+  exported: string | undefined;
+  onClose(): void;
+}) {
+  const values = () => settings.resolved().values;
+  const sizes = () =>
+    [...new Set([...memorySizes, ...(values().memoryMiB ? [values().memoryMiB as number] : [])])].sort(
+      (a, b) => a - b,
+    );
+  return (
+    <Dialog title="Settings" onClose={() => props.onClose()}>
+      <p class="muted">Memory and start take effect at the next start.</p>
+      <Choice
+        name="memoryMiB"
+        label="Memory"
+        value={String(values().memoryMiB ?? "")}
+        read={Number}
+        options={[
+          ["", `As the machine wishes${props.imageMemoryMiB ? ` (${props.imageMemoryMiB} MiB)` : ""}`],
+          ...sizes().map((size) => [String(size), `${size} MiB`] as const),
+        ]}
+      />
+      <Choice
+        name="boot"
+        label="Start"
+        value={values().boot ?? ""}
+        options={[["", "As the machine wishes"], ...props.boot.map(({ id, label }) => [id, label] as const)]}
+      />
+      <Choice
+        name="theme"
+        label="Colours"
+        value={values().theme}
+        options={[
+          ["system", "Like this device"],
+          ["dark", "Dark"],
+          ["light", "Light"],
+        ]}
+      />
+      <Choice
+        name="fontSize"
+        label="Letters"
+        value={String(values().fontSize)}
+        read={Number}
+        options={[10, 12, 13, 14, 16, 18, 20, 24].map((size) => [String(size), `${size} px`] as const)}
+      />
+      <Choice
+        name="log"
+        label="Messages in the console"
+        value={values().log}
+        options={[
+          ["error", "Errors"],
+          ["warn", "Warnings"],
+          ["info", "Information"],
+          ["debug", "Everything"],
+        ]}
+      />
+      <Row name="screenReader" label="Read the terminal aloud">
+        {(locked) => (
+          <input
+            type="checkbox"
+            disabled={locked}
+            checked={values().screenReader}
+            onChange={(event) => settings.save("screenReader", event.currentTarget.checked)}
+          />
+        )}
+      </Row>
+      <For each={settings.resolved().problems}>{(problem) => <p class="problem">{problem}</p>}</For>
+      <h3>Your changes</h3>
+      <p class="muted">{props.busy ? "Power the machine off first." : "They are kept on this device."}</p>
+      <div class="actions">
+        <button disabled={props.busy} onClick={() => props.onExport()}>
+          Save the disk as a file
+        </button>
+        <button class="danger" disabled={props.busy} onClick={() => props.onForget()}>
+          Forget your changes
+        </button>
+      </div>
+      <Show when={props.exported}>{(words) => <p role="status">{words()}</p>}</Show>
+      <form method="dialog" class="actions">
+        <button class="primary">Done</button>
+      </form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,94 @@
+import { A } from "@solidjs/router";
+import { Show } from "solid-js";
+import type { MachineView } from "../machine/create-machine.ts";
+import { Icon } from "./icons.tsx";
+
+export interface ToolbarProps {
+  name: string;
+  view: MachineView;
+  details: boolean;
+  screen: "terminal" | "text";
+  onStart(): void;
+  onPause(): void;
+  onReset(): void;
+  onPower(): void;
+  onFullScreen(): void;
+  onDetails(): void;
+  onSettings(): void;
+  onScreen(): void;
+}
+
+const stateWords: { readonly [Phase in MachineView["phase"]]: string } = {
+  off: "Off",
+  starting: "Starting",
+  running: "Running",
+  paused: "Paused",
+  failed: "Stopped",
+};
+
+export function Toolbar(props: ToolbarProps) {
+  const isOn = () => ["starting", "running", "paused"].includes(props.view.phase);
+  return (
+    <header class="toolbar">
+      <A class="button quiet" href="/" aria-label="All machines">
+        <Icon name="back" />
+      </A>
+      <h1>{props.name}</h1>
+      <span class="state" data-phase={props.view.phase}>
+        {stateWords[props.view.phase]}
+      </span>
+      <span class="push" />
+      <Show
+        when={isOn()}
+        fallback={
+          <button class="primary" onClick={() => props.onStart()}>
+            <Icon name="play" />
+            Start
+          </button>
+        }
+      >
+        <button
+          class="quiet"
+          aria-label={props.view.phase === "paused" ? "Go on" : "Pause"}
+          disabled={props.view.phase === "starting"}
+          onClick={() => props.onPause()}
+        >
+          <Icon name={props.view.phase === "paused" ? "play" : "pause"} />
+          <span class="wide">{props.view.phase === "paused" ? "Go on" : "Pause"}</span>
+        </button>
+        <button class="quiet" aria-label="Reset" onClick={() => props.onReset()}>
+          <Icon name="reset" />
+          <span class="wide">Reset</span>
+        </button>
+        <button class="quiet" aria-label="Power off" onClick={() => props.onPower()}>
+          <Icon name="power" />
+          <span class="wide">Power off</span>
+        </button>
+      </Show>
+      <Show when={props.view.hasScreen}>
+        <button
+          class="quiet"
+          aria-label="Screen instead of terminal"
+          aria-pressed={props.screen === "text"}
+          onClick={() => props.onScreen()}
+        >
+          <Icon name="screen" />
+        </button>
+      </Show>
+      <button class="quiet" aria-label="Full screen" onClick={() => props.onFullScreen()}>
+        <Icon name="full" />
+      </button>
+      <button class="quiet" aria-label="Settings" onClick={() => props.onSettings()}>
+        <Icon name="settings" />
+      </button>
+      <button
+        class="quiet"
+        aria-label="Details"
+        aria-pressed={props.details}
+        onClick={() => props.onDetails()}
+      >
+        <Icon name="details" />
+      </button>
+    </header>
+  );
+}
