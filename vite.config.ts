@@ -4,7 +4,6 @@ import { defineConfig } from "vite";
 import solid from "vite-plugin-solid";
 import { appShell } from "./infra/app-shell.ts";
 import { defineBuildInfo } from "./infra/build-info.ts";
-import { precache } from "./infra/precache.ts";
 import { sdkForWorkerd } from "./infra/sdk-for-workerd.ts";
 import { s3Endpoint, staticHeaders } from "./infra/static-headers.ts";
 import { securityHeaders } from "./worker/security-headers.ts";
@@ -28,7 +27,6 @@ export default defineConfig({
     staticHeaders,
     appShell,
     solid(),
-    precache,
     cloudflare({ configPath: "../wrangler.toml", persistState: { path: "../.wrangler/state" } }),
   ],
   environments: {

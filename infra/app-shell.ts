@@ -4,8 +4,10 @@ import { join } from "node:path";
 import type { Plugin } from "vite";
 
 const SERVICE_WORKER = "service-worker.js";
-/** Files that no page asks for. */
-const unlisted = (path: string): boolean => /\.map$|^\.vite\/|^_headers$|^service-worker\.js$/.test(path);
+/** Files that no page asks for, the operator's settings, and alphabets that most pages never show. */
+const unlisted = (path: string): boolean =>
+  /\.map$|^\.vite\/|^_headers$|^service-worker\.js$|^virga\.config\.json$/.test(path) ||
+  (path.endsWith(".woff2") && !path.includes("-latin-wght"));
 
 /**
  * Puts the list of the app's files in place of `__FILES__` in the service worker. Its version is a hash over names and
