@@ -1,13 +1,62 @@
 import { Hono } from "hono";
-import { buildInfo } from "./build-info.ts";
+import { describeRoute, openAPIRouteHandler } from "hono-openapi";
+import * as z from "zod/mini";
+import type { App } from "./app.ts";
+import { type BuildInfo, buildInfo } from "./build-info.ts";
+import { catalogue } from "./catalogue.ts";
+import { answers, onError, refuse } from "./failures.ts";
+import { publish } from "./publish.ts";
+import { rawImages } from "./raw-images.ts";
+import { securityHeaders } from "./security-headers.ts";
+import { chunks, manifests, traces } from "./stored-objects.ts";
+import { gateway, streamUrls } from "./stream-url.ts";
 
-export interface App {
-  Bindings: Env;
-}
+const Health = z.object({ ok: z.literal(true) });
+const Build: z.ZodMiniType<BuildInfo> = z.object({
+  version: z.string(),
+  gitSha: z.string(),
+  builtAt: z.string(),
+});
 
 const app = new Hono<App>()
-  .get("/healthz", (c) => c.json({ ok: true }))
-  .get("/version", (c) => c.json(buildInfo));
+  // Static files get the same list from `_headers`.
+  .use(async (c, next) => {
+    await next();
+    for (const [name, value] of securityHeaders(c.env.S3_ENDPOINT)) c.res.headers.set(name, value);
+  })
+  .get(
+    "/healthz",
+    describeRoute({ operationId: "getHealth", responses: answers({ 200: ["It answers", Health] }) }),
+    (c) => c.json({ ok: true as const }, 200, { "cache-control": "no-store" }),
+  )
+  .get(
+    "/version",
+    describeRoute({ operationId: "getVersion", responses: answers({ 200: ["This build", Build] }) }),
+    (c) => c.json(buildInfo, 200, { "cache-control": "no-cache" }),
+  )
+  .route("/api/images", catalogue)
+  .route("/api/images", streamUrls)
+  .route("/v1", gateway)
+  .route("/api/chunks", chunks)
+  .route("/api/manifests", manifests)
+  .route("/api/traces", traces)
+  .route("/api/raw", rawImages)
+  .route("/api/publish", publish);
+
+app.get(
+  "/api/openapi.json",
+  openAPIRouteHandler(app, {
+    excludeStaticFile: false,
+    exclude: ["/api/openapi.json"],
+    documentation: {
+      openapi: "3.1.0",
+      info: { title: "Virga", version: buildInfo.version },
+      components: { securitySchemes: { publisher: { type: "http", scheme: "bearer" } } },
+    },
+  }),
+);
+app.notFound((c) => refuse(c, { code: "not-found", what: c.req.path }));
+app.onError(onError);
 
 /** What the page knows of the Worker: `hc<Api>("/")`, types only. */
 export type Api = typeof app;

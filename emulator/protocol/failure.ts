@@ -16,6 +16,8 @@ export type Failure =
   /** What a caller asked for. */
   | { readonly code: "bad-request"; readonly problem: string }
   | { readonly code: "bad-image"; readonly problem: string }
+  | { readonly code: "too-large"; readonly limitBytes: number }
+  | { readonly code: "too-many-requests"; readonly retryAfterSeconds: number }
   | { readonly code: "unauthorized" }
   | { readonly code: "expired" }
   | { readonly code: "out-of-range"; readonly sizeBytes: number }
@@ -42,6 +44,8 @@ export const httpStatus = {
   "storage-unavailable": 503,
   "bad-request": 400,
   "bad-image": 422,
+  "too-large": 413,
+  "too-many-requests": 429,
   unauthorized: 401,
   expired: 403,
   "out-of-range": 416,

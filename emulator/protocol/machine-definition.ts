@@ -1,5 +1,5 @@
 import * as z from "zod/mini";
-import { ChunkHash } from "./ids.ts";
+import { ChunkHash, RawId } from "./ids.ts";
 
 /** One way to start a machine: a kernel booted by the Linux boot protocol, and its command line. */
 export const BootEntry = z.strictObject({
@@ -17,7 +17,7 @@ export const DiskDefinition = z.discriminatedUnion("kind", [
   /** Verified chunks listed in a manifest. */
   z.strictObject({ kind: z.literal("chunked"), manifest: ChunkHash, sizeBytes: z.number() }),
   /** A raw file read by signed Range URLs, which `POST /api/images/:id/stream-url` hands out. */
-  z.strictObject({ kind: z.literal("raw"), imageId: z.string(), sizeBytes: z.number() }),
+  z.strictObject({ kind: z.literal("raw"), imageId: RawId, sizeBytes: z.number() }),
 ]);
 export type DiskDefinition = z.infer<typeof DiskDefinition>;
 

@@ -1,0 +1,31 @@
+import { CHUNK_BYTES, MAX_MANIFEST_BYTES } from "#protocol/manifest.ts";
+
+const MiB = 2 ** 20;
+
+/** Every bound on what a stranger or a publisher may send or ask for, checked before anything is allocated or stored. */
+export const limits = {
+  /** Request bodies. */
+  jsonBytes: 256 * 1024,
+  chunkBytes: CHUNK_BYTES,
+  manifestBytes: MAX_MANIFEST_BYTES,
+  traceBytes: MiB,
+  /** The platform takes 100 MB per request at most; the rest of a raw image goes up in parts. */
+  rawBytes: 95_000_000,
+  rawPartBytes: 95_000_000,
+  /** S3's own: at most 10 000 parts, none but the last below 5 MiB. */
+  rawParts: 10_000,
+  /** Hashes in one question about missing chunks, so that its body stays under `jsonBytes`. */
+  hashesPerQuestion: 3000,
+  /** Up to here each hash is asked for by itself; above, the store's sorted listing is walked. */
+  headsPerQuestion: 48,
+  /** Rows of one catalogue answer. */
+  catalogueRows: 500,
+  /** One Range answer of a raw image (the largest chunk that a peer may ask for). */
+  rangeBytes: 64 * MiB,
+  /** How long a signed URL is good for. The page asks for the next one before that. */
+  signedUrlSeconds: 600,
+  /** What a reader keeps of things that may change: traces. */
+  traceSeconds: 60,
+  /** Signed URLs per address and minute: `SIGNING_RATE` in wrangler.toml. */
+  signedUrlsPerMinute: 300,
+} as const;
