@@ -4,10 +4,8 @@ import { refuse } from "./failures.ts";
 import { limits } from "./limits.ts";
 
 /** Before `validator("json", …)`, which reads the body whole. */
-export const boundedJson = bodyLimit({
-  maxSize: limits.jsonBytes,
-  onError: (c) => refuse(c, { code: "too-large", limitBytes: limits.jsonBytes }),
-});
+export const boundedJson = (limitBytes: number = limits.jsonBytes) =>
+  bodyLimit({ maxSize: limitBytes, onError: (c) => refuse(c, { code: "too-large", limitBytes }) });
 
 /** A whole body, or `too-large` before more than `limitBytes` were kept, whatever Content-Length says. */
 export async function boundedBody(

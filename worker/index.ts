@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import { describeRoute, openAPIRouteHandler } from "hono-openapi";
+import english from "zod/v4/locales/en.js";
 import * as z from "zod/mini";
 import type { App } from "./app.ts";
 import { type BuildInfo, buildInfo } from "./build-info.ts";
@@ -10,6 +11,9 @@ import { rawImages } from "./raw-images.ts";
 import { securityHeaders } from "./security-headers.ts";
 import { chunks, manifests, traces } from "./stored-objects.ts";
 import { gateway, streamUrls } from "./stream-url.ts";
+
+// zod/mini knows no words of its own for what it refuses.
+z.config(english());
 
 const Health = z.object({ ok: z.literal(true) });
 const Build: z.ZodMiniType<BuildInfo> = z.object({

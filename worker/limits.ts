@@ -6,6 +6,9 @@ const MiB = 2 ** 20;
 export const limits = {
   /** Request bodies. */
   jsonBytes: 256 * 1024,
+  /** The list that completes an upload: all parts, with their ETags. */
+  partListBytes: 4 * MiB,
+  partEtagChars: 350,
   chunkBytes: CHUNK_BYTES,
   manifestBytes: MAX_MANIFEST_BYTES,
   traceBytes: MiB,

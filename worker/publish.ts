@@ -49,7 +49,7 @@ export const publish = new Hono<App>()
       security: [{ publisher: [] }],
       responses: answers({ 200: ["Those that are not stored yet", Missing] }, "unauthorized", "bad-request"),
     }),
-    boundedJson,
+    boundedJson(),
     validator("json", Question, refuseInvalid),
     async (c) => {
       const { hashes } = c.req.valid("json");
@@ -90,7 +90,7 @@ export const publish = new Hono<App>()
         "bad-manifest",
       ),
     }),
-    boundedJson,
+    boundedJson(),
     validator("json", Publication, refuseInvalid),
     async (c) => {
       const image = await catalogueRow(c.env, c.req.valid("json"));

@@ -12,7 +12,7 @@ const UploadId = z.string().check(z.minLength(1), z.maxLength(1024));
 const PartNumber = z.coerce.number().check(z.int(), z.minimum(1), z.maximum(limits.rawParts));
 const Part = z.strictObject({
   partNumber: z.number().check(z.int(), z.minimum(1), z.maximum(limits.rawParts)),
-  etag: z.string().check(z.minLength(1), z.maxLength(128)),
+  etag: z.string().check(z.minLength(1), z.maxLength(limits.partEtagChars)),
 });
 const Parts = z.strictObject({
   parts: z.array(Part).check(
@@ -110,7 +110,7 @@ export const rawUploads = new Hono<App>()
       responses: answers({ 200: ["The whole object", Uploaded] }, "unauthorized", "bad-request"),
     }),
     byUpload,
-    boundedJson,
+    boundedJson(limits.partListBytes),
     validator("json", Parts, refuseInvalid),
     async (c) => {
       const { id, uploadId } = c.req.valid("param");

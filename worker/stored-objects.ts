@@ -43,13 +43,15 @@ async function immutable(c: Context<App>, key: string, hash: string): Promise<Re
   const etag = `"${hash}"`;
   const headers = { "cache-control": IMMUTABLE, etag };
   const known = c.req.header("if-none-match");
-  if (known?.trim() !== "*" && noneMatchNames(known, etag)) return c.body(null, 304, headers);
+  const missing = () => refuse(c, { code: "not-found", what: key });
+  if (known?.trim() === "*") return (await c.env.STORE.head(key)) ? c.body(null, 304, headers) : missing();
+  if (noneMatchNames(known, etag)) return c.body(null, 304, headers);
   // By path alone: neither a query nor a Range header may split the cache, or make it answer 206.
   const cacheKey = new Request(new URL(c.req.path, c.req.url));
   const cached = await caches.default.match(cacheKey);
-  if (cached) return known ? c.body(null, 304, headers) : new Response(cached.body, cached);
+  if (cached) return new Response(cached.body, cached);
   const object = await c.env.STORE.get(key);
-  if (!object) return refuse(c, { code: "not-found", what: key });
+  if (!object) return missing();
   const response = new Response(object.body, {
     headers: {
       ...headers,
@@ -58,7 +60,7 @@ async function immutable(c: Context<App>, key: string, hash: string): Promise<Re
     },
   });
   c.executionCtx.waitUntil(caches.default.put(cacheKey, response.clone()));
-  return known ? c.body(null, 304, headers) : response;
+  return response;
 }
 
 const byBoot = validator("param", z.object({ manifest: ChunkHash, boot: BootEntry.shape.id }), refuseInvalid);
