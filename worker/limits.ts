@@ -1,4 +1,5 @@
 import { CHUNK_BYTES, MAX_MANIFEST_BYTES } from "#protocol/manifest.ts";
+import { MAX_TRACE_BYTES } from "#protocol/store-api.ts";
 
 const MiB = 2 ** 20;
 
@@ -11,7 +12,7 @@ export const limits = {
   partEtagChars: 350,
   chunkBytes: CHUNK_BYTES,
   manifestBytes: MAX_MANIFEST_BYTES,
-  traceBytes: MiB,
+  traceBytes: MAX_TRACE_BYTES,
   /** The platform takes 100 MB per request at most; the rest of a raw image goes up in parts. */
   rawBytes: 95_000_000,
   rawPartBytes: 95_000_000,

@@ -5,6 +5,7 @@ import { type Failure, type Outcome, fail, ok } from "#protocol/failure.ts";
 import { ChunkHash, Slug } from "#protocol/ids.ts";
 import { BootEntry, CatalogueEntry, MachineDefinition } from "#protocol/machine-definition.ts";
 import { decodeManifest, hashText } from "#protocol/manifest.ts";
+import { Trace } from "#protocol/store-api.ts";
 import type { App } from "./app.ts";
 import { boundedBody, boundedJson } from "./body.ts";
 import { answers, refuse, refuseInvalid } from "./failures.ts";
@@ -70,12 +71,22 @@ export const publish = new Hono<App>()
     if (!manifest.ok) return refuse(c, manifest.failure);
     return stored(c, keys.manifest(hash), body.value);
   })
-  .put("/traces/:manifest/:boot", describePut("putTrace"), byBoot, async (c) => {
-    const { manifest, boot } = c.req.valid("param");
-    const body = await boundedBody(c.req.raw, limits.traceBytes);
-    if (!body.ok) return refuse(c, body.failure);
-    return stored(c, keys.trace(manifest, boot), body.value);
-  })
+  .put(
+    "/traces/:manifest/:boot",
+    describeRoute({
+      operationId: "putTrace",
+      security: [{ publisher: [] }],
+      responses: answers({ 201: ["Stored", Stored] }, "unauthorized", "bad-request", "too-large"),
+    }),
+    byBoot,
+    boundedJson(limits.traceBytes),
+    validator("json", Trace, refuseInvalid),
+    async (c) => {
+      const { manifest, boot } = c.req.valid("param");
+      const trace = new TextEncoder().encode(JSON.stringify(c.req.valid("json")));
+      return stored(c, keys.trace(manifest, boot), trace);
+    },
+  )
   .route("/raw", rawUploads)
   .post(
     "/images",
@@ -111,7 +122,7 @@ async function namedBody(
   return digest === hash ? body : fail({ code: "bad-request", problem: `These bytes are named ${digest}.` });
 }
 
-async function stored(c: Context<App>, key: string, bytes: Uint8Array<ArrayBuffer>) {
+async function stored(c: Context<App>, key: string, bytes: Uint8Array) {
   await c.env.STORE.put(key, bytes);
   return c.json({ sizeBytes: bytes.byteLength }, 201);
 }

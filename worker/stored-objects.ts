@@ -4,6 +4,7 @@ import * as z from "zod/mini";
 import { ChunkHash } from "#protocol/ids.ts";
 import { BootEntry } from "#protocol/machine-definition.ts";
 import { noneMatchNames } from "./byte-range.ts";
+import { Trace } from "#protocol/store-api.ts";
 import type { App } from "./app.ts";
 import { answers, refuse, refuseInvalid } from "./failures.ts";
 import { limits } from "./limits.ts";
@@ -71,7 +72,10 @@ export const traces = new Hono<App>().get(
   describeRoute({
     operationId: "getTrace",
     responses: answers(
-      { 200: "Chunk numbers in the order that earlier boots touched them", 304: "The caller has it" },
+      {
+        200: ["Chunk numbers in the order that earlier boots touched them", Trace],
+        304: "The caller has it",
+      },
       "not-found",
       "bad-request",
     ),
@@ -88,7 +92,7 @@ export const traces = new Hono<App>().get(
     if (noneMatchNames(c.req.header("if-none-match"), object.httpEtag)) return c.body(null, 304, headers);
     return c.body(object.body, 200, {
       ...headers,
-      "content-type": "application/octet-stream",
+      "content-type": "application/json",
       "content-length": String(object.size),
     });
   },

@@ -3,6 +3,7 @@ import { describeRoute, validator } from "hono-openapi";
 import * as z from "zod/mini";
 import { type Failure, type Outcome, fail, httpStatus, ok } from "#protocol/failure.ts";
 import { RawId } from "#protocol/ids.ts";
+import { StreamUrl } from "#protocol/store-api.ts";
 import type { App } from "./app.ts";
 import { answers, refuse, refuseInvalid } from "./failures.ts";
 import { isShared } from "./images-table.ts";
@@ -10,14 +11,6 @@ import { limits } from "./limits.ts";
 import { isPublisher } from "./publisher.ts";
 import { signedPath } from "./raw-images.ts";
 import { keys } from "./store.ts";
-
-const StreamUrl = z.object({
-  url: z.string(),
-  auth: z.object({ type: z.literal("url"), expiresAt: z.string() }),
-  size: z.number(),
-  etag: z.string(),
-});
-type StreamUrl = z.infer<typeof StreamUrl>;
 
 /** `s3`: presigned, straight from the store. `worker`: our own origin. Without a wish: S3 where one is configured. */
 const Wish = z.object({ delivery: z.optional(z.enum(["s3", "worker"])) });

@@ -25,8 +25,12 @@ export const send = async (
   headers: Record<string, string> = publisher,
 ) => SELF.fetch(new URL(path, origin), { method, headers, ...(body !== undefined && { body }) });
 
-export const post = async (path: string, value: unknown, headers: Record<string, string> = publisher) =>
-  send("POST", path, JSON.stringify(value), { "content-type": "application/json", ...headers });
+export const post = async (
+  path: string,
+  value: unknown,
+  headers: Record<string, string> = publisher,
+  method = "POST",
+) => send(method, path, JSON.stringify(value), { "content-type": "application/json", ...headers });
 
 /** Status and body of an answer in JSON, for one-line expectations. */
 export const outcome = async (response: Response): Promise<unknown[]> => [

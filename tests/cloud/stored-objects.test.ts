@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { emptySite, get, outcome, putChunk, send, sha256 } from "./site.ts";
+import { emptySite, get, outcome, post, publisher, putChunk, send, sha256 } from "./site.ts";
 
 emptySite();
 const bytes = crypto.getRandomValues(new Uint8Array(5000));
@@ -62,14 +62,30 @@ describe("traces", () => {
   const manifest = "a".repeat(64);
   const path = `/api/traces/${manifest}/shell`;
 
+  const put = async (value: unknown) =>
+    post(`/api/publish/traces/${manifest}/shell`, value, { ...publisher }, "PUT");
+
   test("are kept for a minute and may be replaced", async () => {
-    await send("PUT", `/api/publish/traces/${manifest}/shell`, "one");
-    await send("PUT", `/api/publish/traces/${manifest}/shell`, "second");
+    for (const chunks of [[1, 2], [3]]) expect((await put({ version: 1, chunks })).status).toBe(201);
     const response = await get(path);
     expect(response.headers.get("cache-control")).toBe("public, max-age=60, no-transform");
-    expect(await response.text()).toBe("second");
+    expect(response.headers.get("content-type")).toBe("application/json");
+    expect(await response.json()).toEqual({ version: 1, chunks: [3] });
     const known = await get(path, { "if-none-match": response.headers.get("etag")! });
     expect([known.status, await known.text()]).toEqual([304, ""]);
+  });
+
+  test("hold chunk numbers and are bounded", async () => {
+    for (const value of [
+      {},
+      { version: 2, chunks: [] },
+      { version: 1, chunks: [-1] },
+      { version: 1, chunks: ["1"] },
+    ])
+      expect((await put(value)).status, JSON.stringify(value)).toBe(400);
+    expect((await put({ version: 1, chunks: Array(65537).fill(1) })).status).toBe(400);
+    expect((await put({ version: 1, chunks: Array(600_000).fill(1) })).status).toBe(413);
+    expect((await get(path)).status).toBe(404);
   });
 
   test("belong to a manifest and a boot entry by name", async () => {
