@@ -6,7 +6,7 @@ import type { Plugin } from "vite";
 const SERVICE_WORKER = "service-worker.js";
 /** Files that no page asks for, the operator's settings, and alphabets that most pages never show. */
 const unlisted = (path: string): boolean =>
-  /\.map$|^\.vite\/|^_headers$|^service-worker\.js$|^virga\.config\.json$/.test(path) ||
+  /\.map$|^\.|^_headers$|^service-worker\.js$|^virga\.config\.json$/.test(path) ||
   (path.endsWith(".woff2") && !path.includes("-latin-wght"));
 
 /**
