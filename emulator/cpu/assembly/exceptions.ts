@@ -28,6 +28,10 @@ const EXCEPTION: u32 = 0, EXTERNAL: u32 = 1, SOFTWARE: u32 = 2, ICEBP: u32 = 3;
 export let tripleFault: u32 = 0;
 export function clearTripleFault(): void { tripleFault = 0; }
 
+/** NMI is held back from its delivery until the next IRET (SDM 3A §6.7.1). */
+export let nmiBlocked: bool = false;
+export function endNmi(): void { nmiBlocked = false; }
+
 // The event under delivery.
 let vector: u32 = 0, errorCode: u32 = 0, source: u32 = 0, ext: u32 = 0;
 
@@ -37,8 +41,9 @@ export function deliverException(): void {
   clearFault();
   deliverEvent(first, code, EXCEPTION);
 }
-/** Delivers an external interrupt, or NMI as vector 2. */
+/** Delivers an external interrupt. */
 export function deliverInterrupt(externalVector: u32): void { deliverEvent(externalVector, 0, EXTERNAL); }
+export function deliverNmi(): void { nmiBlocked = true; deliverEvent(2, 0, EXTERNAL); }
 
 /** INT n, INT3 and INTO. RIP is already the next instruction's. Leaves a fault for the run loop to deliver. */
 export function softwareInterrupt(softwareVector: u32): void {

@@ -68,6 +68,8 @@ export const KERNEL_GS_BASE: usize = STATE + 0x2b8, SYSENTER_CS: usize = STATE +
 export const TSC_OFFSET: usize = STATE + 0x2d8, TSC_AUX: usize = STATE + 0x2e0, APIC_BASE: usize = STATE + 0x2e8, PAT: usize = STATE + 0x2f0, MISC_ENABLE: usize = STATE + 0x2f8;
 /** MTRRs: default type, 11 fixed, 8 base/mask pairs: u64 each (0x300 .. 0x3e0). */
 export const MTRR: usize = STATE + 0x300;
+/** IA32_TSC_DEADLINE as the guest wrote it; 0 when disarmed. */
+export const TSC_DEADLINE: usize = STATE + 0x3e0;
 
 /** XMM0-15, 32 bytes apart so that the upper YMM halves have their place. */
 export const XMM: usize = STATE + 0x400;

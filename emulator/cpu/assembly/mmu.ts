@@ -7,7 +7,7 @@ import {
 } from "./layout";
 import { selectBank, tlbExecute, tlbRead, tlbSlot, tlbWrite } from "./memory";
 import {
-  canonical, CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_LMA, EFER_NXE, FLAG_AC, MODE_64,
+  canonical, CR0_PG, CR0_WP, CR4_PAE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_LMA, EFER_NXE, FLAG_AC, MODE_64,
 } from "./mode";
 
 /**
@@ -53,7 +53,7 @@ const largeRegions: usize = memory.data(256);
 // ------------------------------------------------------------------------------------------------ walks
 
 /** Reads RAM; what lies outside reads as all ones. */
-function physical64(address: u64): u64 {
+export function physical64(address: u64): u64 {
   if (address + 8 > <u64>load<u32>(RAM_SIZE)) return <u64>-1;
   return load<u64>(RAM_BASE + <usize>address);
 }
@@ -178,7 +178,7 @@ function setEntry(array: usize, linear: u64): void {
   const slot = tlbSlot(array, linear), page = linear & ~0xfff;
   store<u64>(slot, page);
   store<u32>(slot, <u32>(RAM_BASE + <usize>frame) - <u32>page, 8);
-  const isGlobal = (rights & PTE_G) != 0;
+  const isGlobal = (rights & PTE_G) != 0 && (load<u64>(CR4) & CR4_PGE) != 0;
   store<u32>(slot, (isGlobal ? TLB_GLOBAL : 0) | (pageShift << 8), 12);
   if (!isGlobal) {
     if (fillCount < FILL_CAPACITY) store<u32>(fills + (fillCount << 2), <u32>slot);

@@ -8,8 +8,8 @@ import {
 import { flushTlb } from "./mmu";
 import { CR0_CD, CR0_ET, CR0_NW, clearInterruptShadow, setCpl, updateMode } from "./mode";
 
-/** Family 6, model 60, stepping 3: what CPUID leaf 1 says too. */
-export const SIGNATURE: u32 = 0x000306c3;
+/** Family 6, model 54, stepping 1 (an in-order Atom: guests know that it does not speculate); CPUID leaf 1 says it too. */
+export const SIGNATURE: u32 = 0x00030661;
 
 /** The processor's state after power-on (SDM 3A table 10-1); RAM is not touched. The caches of blocks are the caller's. */
 export function resetState(ramBytes: u32): void {
