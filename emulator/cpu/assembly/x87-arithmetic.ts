@@ -76,11 +76,10 @@ export function arithmeticRegister(u: usize): void { combineRegister(u, 0, false
 export function arithmeticToRegister(u: usize): void { combineRegister(u, registerOf(u), false); }
 export function arithmeticPop(u: usize): void { combineRegister(u, registerOf(u), true); }
 
-/** Puts the condition codes of a comparison into the status word and pops. An unmasked exception leaves both alone. */
+/** Puts the condition codes of a comparison into the status word; pops unless an unmasked exception keeps the stack as it is. */
 function settleComparison(codes: u32, pops: u32): void {
-  if (stopped()) return;
   store<u16>(FSW, <u16>((statusWord() & ~(C0 | C2 | C3)) | codes));
-  for (; pops; pops--) pop();
+  if (!stopped()) for (; pops; pops--) pop();
 }
 
 // @ts-ignore: decorator

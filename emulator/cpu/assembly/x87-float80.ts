@@ -367,7 +367,7 @@ export function partialRemainder(aSe: u32, aSig: u64, bSe: u32, bSig: u64, neare
   }
   if (nearest) {
     const missing = divisor - rest - u64(below != 0);
-    if (rest > missing || (rest == missing && (below != 0 || (quotient & 1)))) {
+    if (rest > missing || (rest == missing && (quotient & 1))) {
       quotient++;
       rest = missing;
       below = 0 - below;

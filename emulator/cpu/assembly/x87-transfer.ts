@@ -13,12 +13,12 @@ import {
 
 /** Loads, stores, exchanges and conditional moves (SDM 1 §8.3.3). */
 
-/** Pushes the widened operand: a signaling NaN is invalid, a narrow denormal noted. */
+/** Pushes the widened operand: a signaling NaN is invalid, a denormal noted. Processors push it even when that is unmasked. */
 function pushNarrow(u: usize): void {
   if (filled(7)) { clearRaised(); stackOverflow(); }
   else if (isSignaling(resultSe, resultSig)) { addRaised(IE); setResult(resultSe, resultSig | QUIET_BIT); }
   else if (raised & NARROW_DENORMAL) addRaised(DE);
-  if (!stopped()) pushResult();
+  if (!(raised & ~controlWord() & IE)) pushResult();
   finishMemory(u);
 }
 
