@@ -44,6 +44,10 @@ function pieces(
       const command: StorageCommand = { type: "export", disk, source, port: port2 };
       worker.postMessage(command, [port2]);
     },
+    // A piece for every wish, so that a slow disk does not fill memory.
+    pull() {
+      port1.postMessage("next");
+    },
     cancel() {
       port1.close();
     },

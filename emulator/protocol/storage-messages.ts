@@ -29,7 +29,10 @@ export type StorageCommand =
   | { readonly type: "retry" }
   /** Forgets the overlay of a disk that is not open. */
   | { readonly type: "reset-overlay"; readonly disk: string }
-  /** Streams the disk (base and overlay) as a raw file into the port: Uint8Array pieces, then null. */
+  /**
+   * Sends the disk (base and overlay) as a raw file into the port: one Uint8Array piece for every message that the
+   * receiver posts there, then null; a Failure instead of either ends it.
+   */
   | {
       readonly type: "export";
       readonly disk: string;
@@ -37,7 +40,7 @@ export type StorageCommand =
       readonly port: MessagePort;
     };
 
-/** Counters since the worker started, in stored bytes and chunks. */
+/** Counters since the worker started, in stored bytes and chunks. `fetchedBytes` includes `prefetchedBytes` and manifests. */
 export interface StorageStats {
   readonly fetchedBytes: number;
   readonly prefetchedBytes: number;
@@ -71,6 +74,7 @@ export type StorageNotice =
   | { readonly type: "open-failed"; readonly disk: string; readonly failure: Failure }
   | {
       readonly type: "state";
+      /** With a failure but without `retryInMs`, it waits for `retry`. */
       readonly state: StorageState;
       readonly failure?: Failure;
       readonly retryInMs?: number;

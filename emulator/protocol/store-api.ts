@@ -26,12 +26,10 @@ export type Trace = z.infer<typeof Trace>;
 
 /** Answer of `POST /api/images/:id/stream-url`: a URL that answers single ranges of the raw image until it expires. */
 export const StreamUrl = z.object({
-  /** Absolute, or relative to the origin. */
   url: z.string().check(z.minLength(1), z.maxLength(4096)),
-  /** ISO 8601, by the server's clock; `validForMs` is what is left, for hosts whose clock is wrong. */
-  expiresAt: z.string(),
-  validForMs: z.optional(z.number()),
-  sizeBytes: z.optional(z.number()),
-  etag: z.optional(z.string()),
+  /** ISO 8601, by the server's clock. */
+  auth: z.object({ type: z.literal("url"), expiresAt: z.string() }),
+  size: z.number().check(z.int(), z.minimum(0)),
+  etag: z.string(),
 });
 export type StreamUrl = z.infer<typeof StreamUrl>;
