@@ -14,6 +14,8 @@ const examples: { readonly [Code in Failure["code"]]: Extract<Failure, { code: C
   "storage-unavailable": { code: "storage-unavailable", problem: "There is no folder." },
   "bad-request": { code: "bad-request", problem: "A disk needs a name." },
   "bad-image": { code: "bad-image", problem: "It has no kernel." },
+  "too-large": { code: "too-large", limitBytes: 262144 },
+  "too-many-requests": { code: "too-many-requests", retryAfterSeconds: 60 },
   unauthorized: { code: "unauthorized" },
   expired: { code: "expired" },
   "out-of-range": { code: "out-of-range", sizeBytes: 512 },
