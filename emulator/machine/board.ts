@@ -1,0 +1,169 @@
+import { AddressMap, PortMap, type Region } from "../bus/address-map.ts";
+import type { GuestMemory } from "../bus/guest-memory.ts";
+import { Gsi, InterruptLines, pciGsi } from "../bus/interrupts.ts";
+import { PciBus } from "../bus/pci.ts";
+import type { GuestTime, Timers } from "../bus/timers.ts";
+import type { CpuHost } from "../cpu/core.ts";
+import { acpiTables, type AcpiTables } from "../devices/acpi/tables.ts";
+import { hostBridge, isaBridge, isResetWrite } from "../devices/chipset.ts";
+import { Hpet } from "../devices/hpet.ts";
+import { Keyboard } from "../devices/i8042.ts";
+import { IoApic } from "../devices/io-apic.ts";
+import { LocalApic } from "../devices/local-apic.ts";
+import { PicPair } from "../devices/pic.ts";
+import { Pit } from "../devices/pit.ts";
+import { PowerManagement } from "../devices/power-management.ts";
+import { Rtc } from "../devices/rtc.ts";
+import { Uart } from "../devices/uart.ts";
+import { VgaText } from "../devices/vga-text.ts";
+import { VirtioBlk, type Disk } from "../devices/virtio/blk.ts";
+import { VirtioConsole } from "../devices/virtio/console.ts";
+import { VirtioPci, type VirtioModel, type VirtioPort } from "../devices/virtio/pci-transport.ts";
+import { VirtioRng } from "../devices/virtio/rng.ts";
+
+/** Where things are. RAM ends at 3 GiB at most; what follows is for BARs, and the APICs are at the top. */
+const ACPI_ADDRESS = 0xe_0000;
+const PCI_WINDOW = { first: 0xc000_0000, last: 0xfebf_ffff } as const;
+const BAR_BASE = 0xfe00_0000;
+const BAR_STRIDE = 0x1_0000;
+/** PCI slots of bus 0, as the guest-visible contract has them; further disks follow where nothing else is. */
+const Slot = { host: 0, isa: 1, disks: [0x09, 0x10, 0x11, 0x13], rng: 0x0e, console: 0x0f } as const;
+const POWER_FUNCTION = 3;
+
+export interface BoardOptions {
+  readonly memory: GuestMemory;
+  readonly timers: Timers;
+  readonly now: GuestTime;
+  readonly random32: () => number;
+  readonly wallClockMs: number;
+  /** At most four. */
+  readonly disks: readonly Disk[];
+  readonly terminal: { readonly columns: number; readonly rows: number };
+  readonly setInterruptPin: (asserted: boolean) => void;
+  readonly raiseNmi: () => void;
+  readonly onSerial: (byte: number) => void;
+  readonly onConsole: (bytes: Uint8Array) => void;
+  readonly onPowerOff: () => void;
+  readonly onReset: () => void;
+}
+
+/** One wiring of all devices. A reset throws the board away and builds another. */
+export class Board implements CpuHost {
+  readonly ports = new PortMap();
+  readonly mmio = new AddressMap();
+  readonly lines = new InterruptLines();
+  readonly localApic: LocalApic;
+  readonly ioApic: IoApic;
+  readonly pic: PicPair;
+  readonly pit: Pit;
+  readonly hpet: Hpet;
+  readonly rtc: Rtc;
+  readonly uart: Uart;
+  readonly keyboard: Keyboard;
+  readonly vga: VgaText;
+  readonly power: PowerManagement;
+  readonly pci: PciBus;
+  readonly disks: readonly VirtioBlk[];
+  readonly console: VirtioConsole;
+  readonly #options: BoardOptions;
+  #bars = BAR_BASE;
+
+  constructor(options: BoardOptions) {
+    this.#options = options;
+    const { mmio, ports, lines } = this;
+    const { timers, now, memory } = options;
+    this.pic = new PicPair({ ports, lines, onOutput: (asserted) => this.localApic.setExternal(asserted) });
+    this.localApic = new LocalApic({
+      mmio,
+      timers,
+      now,
+      setPin: options.setInterruptPin,
+      raiseNmi: options.raiseNmi,
+      acknowledgePic: () => this.pic.acknowledge(),
+      onEoi: (vector) => this.ioApic.endOfInterrupt(vector),
+    });
+    const send = (address: number, data: number): void => this.#sendMessage(address, data);
+    this.ioApic = new IoApic({ mmio, lines, send });
+    this.hpet = new Hpet({ mmio, lines, timers, now });
+    this.pit = new Pit({ ports, irq: lines.wire(Gsi.timer), timers, now });
+    this.rtc = new Rtc({ ports, irq: lines.wire(Gsi.rtc), timers, now, wallClockMs: options.wallClockMs });
+    this.uart = new Uart({ ports, base: 0x3f8, irq: lines.wire(Gsi.serial1), timers, now, transmit: options.onSerial });
+    this.keyboard = new Keyboard({ ports, irq: lines.wire(Gsi.keyboard), onReset: options.onReset });
+    this.vga = new VgaText({ ports, memory, now });
+    this.power = new PowerManagement({ ports, irq: lines.wire(Gsi.sci), timers, now, onPowerOff: options.onPowerOff });
+    ports.claim(0x92, 1, this.#systemControl());
+    ports.claim(0x80, 1, { read: () => 0, write: () => {} });
+    this.pci = new PciBus({ mmio, ports, onResetControl: (value) => isResetWrite(value) && options.onReset() });
+    this.pci.add(Slot.host, 0, hostBridge());
+    this.pci.add(Slot.isa, 0, isaBridge());
+    this.pci.add(Slot.isa, POWER_FUNCTION, this.power.pci);
+    this.disks = options.disks.map((disk, i) => this.#plug(Slot.disks[i]!, (port) => new VirtioBlk(port, { disk, id: `virga-disk-${i}`, timers })));
+    this.#plug(Slot.rng, (port) => new VirtioRng(port, options.random32));
+    this.console = this.#plug(Slot.console, (port) => new VirtioConsole(port, options.onConsole, options.terminal));
+  }
+
+  /** The tables that tell the guest all this, for the loader to put into RAM. */
+  static acpi(): AcpiTables & { readonly address: number } {
+    return { address: ACPI_ADDRESS, ...acpiTables({ address: ACPI_ADDRESS, pciWindow: PCI_WINDOW }) };
+  }
+
+  ioRead(port: number, size: number): number {
+    return this.ports.read(port, size);
+  }
+  ioWrite(port: number, size: number, value: number): void {
+    this.ports.write(port, size, value);
+  }
+  mmioRead(address: number, size: number): number {
+    return this.mmio.read(address, size);
+  }
+  mmioWrite(address: number, size: number, value: number): void {
+    this.mmio.write(address, size, value);
+  }
+  tsc(): number {
+    return this.#options.now();
+  }
+  acknowledgeInterrupt(): number {
+    return this.localApic.acknowledge();
+  }
+  random32(): number {
+    return this.#options.random32();
+  }
+  readCr8(): number {
+    return this.localApic.cr8;
+  }
+  writeCr8(value: number): void {
+    this.localApic.cr8 = value;
+  }
+  writeTscDeadline(ticks: number): void {
+    this.localApic.setDeadline(ticks);
+  }
+  writeApicBase(value: number): void {
+    this.localApic.setGlobalEnable(value);
+  }
+
+  #plug<Model extends VirtioModel>(slot: number, build: (port: VirtioPort) => Model): Model {
+    let model: Model | undefined;
+    const gsi = pciGsi(slot, 0);
+    const device = new VirtioPci({
+      model: (port) => (model = build(port)),
+      memory: this.#options.memory,
+      irq: this.lines.wire(gsi),
+      interruptLine: gsi,
+      send: (address, data) => this.#sendMessage(address, data),
+      address: this.#bars,
+    });
+    this.#bars += BAR_STRIDE;
+    this.pci.add(slot, 0, device.pci);
+    return model!;
+  }
+
+  /** Interrupt messages are writes to FEE0_0000h (SDM 3A §10.11.1); anywhere else they are lost. */
+  #sendMessage(address: number, data: number): void {
+    if (address >>> 20 === 0xfee) this.localApic.receive(address, data);
+  }
+
+  /** Port 92h: bit 0 is the fast reset. A20 is always open. */
+  #systemControl(): Region {
+    return { read: () => 0x02, write: (_offset, _size, value) => void (value & 1 && this.#options.onReset()) };
+  }
+}

@@ -1,0 +1,79 @@
+import { fail, ok, type Failure, type Outcome } from "../protocol/failure.ts";
+import type { MachineStats, Stall } from "../protocol/machine-messages.ts";
+import type { BlockDevice } from "../storage/block-device.ts";
+import { createMachine, type Machine, type MachineEnd, type MachineHost } from "./machine.ts";
+
+/** The same machine without a page: for the command line, tests and measurements. */
+export interface HeadlessOptions {
+  /** The core: build/wasm/cpu.wasm, or cpu-plain.wasm, whose memory is not shared. */
+  readonly wasm: Uint8Array<ArrayBuffer>;
+  readonly shared: boolean;
+  readonly memoryMiB: number;
+  readonly kernel: Uint8Array;
+  readonly initrd?: Uint8Array;
+  readonly commandLine: string;
+  readonly disks: readonly BlockDevice[];
+  readonly host: MachineHost;
+  /** Milliseconds since 1970. */
+  readonly wallClockMs: number;
+  readonly onSerial: (bytes: Uint8Array) => void;
+  readonly onFailure?: (failure: Failure) => void;
+  readonly onStall?: (stall: Stall | null) => void;
+  readonly onLog?: (level: string, message: string) => void;
+  readonly terminal?: { readonly columns: number; readonly rows: number };
+  /** Deterministic guest time: the same input gives the same instructions. */
+  readonly nsPerInstruction?: number;
+  /** Default "end": a guest that reboots ends the run. */
+  readonly onGuestReset?: "boot" | "end";
+}
+
+export interface Headless {
+  readonly machine: Machine;
+  readonly done: Promise<MachineEnd>;
+  sendSerial(bytes: Uint8Array): void;
+  pause(): void;
+  /** Goes on, and asks again for what has failed. */
+  resume(): void;
+  pressPowerButton(): void;
+  powerOff(): void;
+  stats(): MachineStats;
+}
+
+export async function runHeadless(options: HeadlessOptions): Promise<Outcome<Headless>> {
+  const module = new WebAssembly.Module(options.wasm);
+  const { kernel, initrd } = options;
+  const created = createMachine({
+    module,
+    shared: options.shared,
+    memoryMiB: options.memoryMiB,
+    disks: options.disks,
+    loadBootFiles: async () => ok(initrd ? { kernel, initrd } : { kernel }),
+    commandLine: options.commandLine,
+    wallClockMs: options.wallClockMs,
+    ...(options.terminal && { terminal: options.terminal }),
+    ...(options.nsPerInstruction !== undefined && { nsPerInstruction: options.nsPerInstruction }),
+    onGuestReset: options.onGuestReset ?? "end",
+    host: options.host,
+    events: {
+      state: () => {},
+      serial: options.onSerial,
+      failed: (failure) => options.onFailure?.(failure),
+      ...(options.onStall && { stalled: options.onStall }),
+      ...(options.onLog && { log: options.onLog }),
+    },
+  });
+  if (!created.ok) return created;
+  const machine = created.value;
+  const started = await machine.start();
+  if (!started.ok) return fail(started.failure);
+  return ok({
+    machine,
+    done: machine.done,
+    sendSerial: (bytes) => machine.sendSerial(bytes),
+    pause: () => machine.pause(),
+    resume: () => machine.resume(),
+    pressPowerButton: () => machine.pressPowerButton(),
+    powerOff: () => machine.powerOff(),
+    stats: () => machine.stats(),
+  });
+}

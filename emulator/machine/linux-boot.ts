@@ -1,0 +1,190 @@
+import type { GuestMemory } from "../bus/guest-memory.ts";
+import { fail, ok, type Outcome } from "../protocol/failure.ts";
+
+/**
+ * The Linux x86 boot protocol (Documentation/arch/x86/boot.rst): the 64-bit entry of an ELF vmlinux or of a bzImage, with the
+ * machine as that document wants it: long mode, the first 4 GiB mapped one to one, flat segments 10h and 18h, interrupts off,
+ * RSI at the boot parameters. A kernel is a stranger's file: every header field is checked before it is used.
+ */
+export interface LinuxBoot {
+  readonly kernel: Uint8Array;
+  readonly initrd?: Uint8Array;
+  readonly commandLine: string;
+  /** ACPI tables, and where their RSDP is. */
+  readonly acpi: { readonly address: number; readonly bytes: Uint8Array; readonly rsdp: number };
+}
+
+/** What the processor needs: the board writes it into the core's state. */
+export interface BootState {
+  readonly entry: number;
+  readonly bootParameters: number;
+  readonly pageTables: number;
+  readonly gdt: { readonly address: number; readonly limit: number };
+}
+
+/** Low memory as this loader lays it out. The kernel copies what it needs before it reuses any of it. */
+const Low = { gdt: 0x1000, pageTables: 0x2000, parameters: 0x1_0000, commandLine: 0x1_1000, end: 0x9_fc00 } as const;
+const HIGH_RAM = 0x10_0000;
+const MAX_COMMAND_LINE = 2047;
+const PAGE = 4096;
+const GDT = [0n, 0n, 0x00af_9b00_0000_ffffn, 0x00cf_9300_0000_ffffn] as const;
+/** Offsets in boot_params (Documentation/arch/x86/zero-page.rst). */
+const Zero = { screen: 0x000, rsdp: 0x070, e820Count: 0x1e8, header: 0x1f1, e820: 0x2d0 } as const;
+const SETUP_HEADER_END = 0x290;
+
+interface Image {
+  readonly entry: number;
+  /** First address after everything the kernel uses before it knows its memory. */
+  readonly end: number;
+  readonly segments: readonly { readonly address: number; readonly bytes: Uint8Array; readonly memoryBytes: number }[];
+  readonly setupHeader?: Uint8Array;
+  readonly initrdMax: number;
+}
+
+const bad = (problem: string): Outcome<never> => fail({ code: "bad-image", problem });
+
+export function loadLinux(memory: GuestMemory, boot: LinuxBoot): Outcome<BootState> {
+  const parsed = isElf(boot.kernel) ? parseElf(boot.kernel, memory.sizeBytes) : parseBzImage(boot.kernel, memory.sizeBytes);
+  if (!parsed.ok) return parsed;
+  const image = parsed.value;
+  const commandLine = new TextEncoder().encode(boot.commandLine);
+  if (commandLine.length > MAX_COMMAND_LINE) return bad(`the command line is longer than ${MAX_COMMAND_LINE} bytes`);
+  const initrdAt = placeInitrd(memory.sizeBytes, image, boot.initrd?.length ?? 0);
+  if (!initrdAt.ok) return initrdAt;
+
+  for (const { address, bytes, memoryBytes } of image.segments) {
+    memory.fill(address, memoryBytes, 0);
+    memory.write(address, bytes);
+  }
+  if (boot.initrd) memory.write(initrdAt.value, boot.initrd);
+  memory.write(boot.acpi.address, boot.acpi.bytes);
+  memory.fill(Low.commandLine, commandLine.length + 1, 0);
+  memory.write(Low.commandLine, commandLine);
+  memory.write(Low.parameters, bootParameters(memory.sizeBytes, image, boot, initrdAt.value));
+  writeGdt(memory);
+  writePageTables(memory);
+  return ok({ entry: image.entry, bootParameters: Low.parameters, pageTables: Low.pageTables, gdt: { address: Low.gdt, limit: 8 * GDT.length - 1 } });
+}
+
+const isElf = (bytes: Uint8Array): boolean => bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46;
+
+/** 64-bit fields of a hostile file: a number when it can be an address here, else Infinity, which no check lets pass. */
+const u64 = (view: DataView, at: number): number => {
+  const value = Number(view.getBigUint64(at, true));
+  return Number.isSafeInteger(value) ? value : Infinity;
+};
+
+/** ELF64 (System V gABI, chapters 4 and 5): PT_LOAD segments at their physical addresses. */
+function parseElf(file: Uint8Array, ramBytes: number): Outcome<Image> {
+  if (file.length < 64) return bad("the kernel is shorter than an ELF header");
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  const isX86 = file[4] === 2 && file[5] === 1 && view.getUint16(18, true) === 62;
+  if (!isX86) return bad("the kernel is not a 64-bit x86 ELF file");
+  const entry = u64(view, 24);
+  const table = u64(view, 32);
+  const entryBytes = view.getUint16(54, true);
+  const count = view.getUint16(56, true);
+  if (entryBytes < 56 || count === 0 || table + entryBytes * count > file.length) return bad("the kernel's program headers lie outside the file");
+  const segments = [];
+  for (let i = 0; i < count; i++) {
+    const at = table + entryBytes * i;
+    if (view.getUint32(at, true) !== 1) continue;
+    const [offset, address, fileBytes, memoryBytes] = [8, 24, 32, 40].map((field) => u64(view, at + field)) as [number, number, number, number];
+    if (memoryBytes === 0) continue;
+    if (fileBytes > memoryBytes || offset + fileBytes > file.length) return bad("a segment of the kernel lies outside the file");
+    if (address < HIGH_RAM || address + memoryBytes > ramBytes) return bad(`the kernel needs RAM up to ${Math.ceil((address + memoryBytes) / 2 ** 20)} MiB`);
+    segments.push({ address, bytes: file.subarray(offset, offset + fileBytes), memoryBytes });
+  }
+  if (!segments.some(({ address, memoryBytes }) => entry >= address && entry < address + memoryBytes)) return bad("the kernel's entry lies outside its segments");
+  const end = Math.max(...segments.map(({ address, memoryBytes }) => address + memoryBytes));
+  return ok({ entry, end, segments, initrdMax: 0x7fff_ffff });
+}
+
+/** The setup header, protocol 2.12 or later with XLF_KERNEL_64; the entry is 200h after the load address. */
+function parseBzImage(file: Uint8Array, ramBytes: number): Outcome<Image> {
+  if (file.length < SETUP_HEADER_END) return bad("the kernel is shorter than a setup header");
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  if (view.getUint16(0x1fe, true) !== 0xaa55 || view.getUint32(0x202, true) !== 0x5372_6448) return bad("the kernel is neither an ELF file nor a bzImage");
+  if (view.getUint16(0x206, true) < 0x020c || !(view.getUint16(0x236, true) & 1)) return bad("the kernel has no 64-bit entry");
+  const setupBytes = ((file[0x1f1] || 4) + 1) * 512;
+  if (setupBytes + 0x200 >= file.length) return bad("the kernel's setup sectors lie outside the file");
+  const relocatable = file[0x234] !== 0;
+  const preferred = u64(view, 0x258);
+  const loadAt = relocatable || preferred < HIGH_RAM ? Math.max(preferred, HIGH_RAM) : preferred;
+  const initBytes = view.getUint32(0x260, true);
+  const end = loadAt + Math.max(initBytes, file.length - setupBytes);
+  if (!(end <= ramBytes)) return bad(`the kernel needs RAM up to ${Math.ceil(end / 2 ** 20)} MiB`);
+  // Header length: the byte at 201h is a jump over it (boot.rst, "details of header fields").
+  const headerEnd = Math.min(0x202 + file[0x201]!, SETUP_HEADER_END);
+  return ok({
+    entry: loadAt + 0x200,
+    end,
+    segments: [{ address: loadAt, bytes: file.subarray(setupBytes), memoryBytes: file.length - setupBytes }],
+    setupHeader: file.subarray(0x1f1, headerEnd),
+    initrdMax: view.getUint32(0x22c, true),
+  });
+}
+
+/** As high as the kernel accepts and RAM reaches, page-aligned, above the kernel. */
+function placeInitrd(ramBytes: number, image: Image, length: number): Outcome<number> {
+  if (length === 0) return ok(0);
+  const top = Math.min(ramBytes, image.initrdMax + 1);
+  const at = Math.floor((top - length) / PAGE) * PAGE;
+  return at >= image.end ? ok(at) : bad(`the initial RAM disk of ${Math.ceil(length / 2 ** 20)} MiB does not fit beside the kernel`);
+}
+
+function bootParameters(ramBytes: number, image: Image, boot: LinuxBoot, initrdAt: number): Uint8Array {
+  const zero = new Uint8Array(PAGE);
+  const view = new DataView(zero.buffer);
+  if (image.setupHeader) zero.set(image.setupHeader, Zero.header);
+  view.setUint16(0x1fe, 0xaa55, true);
+  view.setUint32(0x202, 0x5372_6448, true);
+  if (!image.setupHeader) view.setUint16(0x206, 0x020c, true);
+  // type_of_loader: undefined; vid_mode: normal; heap and quiet flags stay off.
+  zero[0x210] = 0xff;
+  view.setUint16(0x1fa, 0xffff, true);
+  view.setUint32(0x218, initrdAt, true);
+  view.setUint32(0x21c, boot.initrd?.length ?? 0, true);
+  view.setUint32(0x228, Low.commandLine, true);
+  view.setUint32(0x238, MAX_COMMAND_LINE, true);
+  view.setUint32(Zero.rsdp, boot.acpi.rsdp, true);
+  // screen_info: VGA text mode 3, 80x25, 16-line font, cursor at home.
+  zero.set([0, 0], Zero.screen);
+  zero[Zero.screen + 0x06] = 3;
+  zero[Zero.screen + 0x07] = 80;
+  zero[Zero.screen + 0x0e] = 25;
+  zero[Zero.screen + 0x0f] = 1;
+  zero[Zero.screen + 0x10] = 16;
+  const map = e820(ramBytes);
+  zero[Zero.e820Count] = map.length;
+  map.forEach(({ start, end, type }, i) => {
+    const at = Zero.e820 + 20 * i;
+    view.setUint32(at, start, true);
+    view.setUint32(at + 8, end - start, true);
+    view.setUint32(at + 16, type, true);
+  });
+  return zero;
+}
+
+/** RAM (1) and what lies between conventional memory and 1 MiB (2): video memory and the ACPI tables. */
+export function e820(ramBytes: number): readonly { readonly start: number; readonly end: number; readonly type: 1 | 2 }[] {
+  return [
+    { start: 0, end: Low.end, type: 1 },
+    { start: Low.end, end: HIGH_RAM, type: 2 },
+    { start: HIGH_RAM, end: ramBytes, type: 1 },
+  ];
+}
+
+function writeGdt(memory: GuestMemory): void {
+  memory.write(Low.gdt, new Uint8Array(BigUint64Array.from(GDT).buffer));
+}
+
+/** PML4, PDPT and four page directories of 2 MiB pages: 4 GiB, present and writable. */
+function writePageTables(memory: GuestMemory): void {
+  const tables = new BigUint64Array((6 * PAGE) / 8);
+  const at = (table: number): bigint => BigInt(Low.pageTables + table * PAGE);
+  tables[0] = at(1) | 3n;
+  for (let gib = 0; gib < 4; gib++) tables[512 + gib] = at(2 + gib) | 3n;
+  for (let i = 0; i < 2048; i++) tables[1024 + i] = (BigInt(i) << 21n) | 0x83n;
+  memory.write(Low.pageTables, new Uint8Array(tables.buffer));
+}

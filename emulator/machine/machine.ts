@@ -1,0 +1,401 @@
+import { GuestMemory } from "../bus/guest-memory.ts";
+import { Timers } from "../bus/timers.ts";
+import { Cpu, RunExit, type CpuHost } from "../cpu/core.ts";
+import type { TextScreen } from "../devices/vga-text.ts";
+import { fail, ok, type Failure, type Outcome } from "../protocol/failure.ts";
+import type { MachineStats, Stall } from "../protocol/machine-messages.ts";
+import type { BlockDevice } from "../storage/block-device.ts";
+import { Board } from "./board.ts";
+import { CountedClock, HostClock, type GuestClock } from "./clock.ts";
+import { loadLinux } from "./linux-boot.ts";
+import { PatientDisk } from "./patient-disk.ts";
+import { enterLongMode } from "./processor-state.ts";
+import { ScreenWatch } from "./screen-watch.ts";
+import { SerialBatch } from "./serial-batch.ts";
+import { Meter } from "./meter.ts";
+
+/** What the machine needs from where it runs. */
+export interface MachineHost {
+  /** Monotonic, ns. */
+  nowNs(): number;
+  /** Resolves after the event loop has had a turn. */
+  yieldToHost(): Promise<void>;
+  /** Sleeps without using the processor, so many ms (Infinity: until woken), or until `wake` is called. */
+  sleep(ms: number): { readonly done: Promise<void>; wake(): void };
+  random32(): number;
+}
+
+export interface BootFiles {
+  readonly kernel: Uint8Array;
+  readonly initrd?: Uint8Array;
+}
+
+export type MachineState = "starting" | "running" | "paused" | "off";
+/** How a machine ended. `reset` only where the machine is told to stop there. */
+export type MachineEnd = { readonly reason: "power-off" | "reset" } | { readonly reason: "failed"; readonly failure: Failure };
+
+/** What the machine tells; every one of them may be called from inside the run loop and must return soon. */
+export interface MachineEvents {
+  state(state: MachineState): void;
+  serial(bytes: Uint8Array): void;
+  textScreen?(screen: TextScreen): void;
+  stalled?(stall: Stall | null): void;
+  failed(failure: Failure): void;
+  log?(level: "error" | "warn" | "info" | "debug", message: string): void;
+}
+
+export interface MachineOptions {
+  readonly module: WebAssembly.Module;
+  readonly shared: boolean;
+  readonly memoryMiB: number;
+  readonly disks: readonly BlockDevice[];
+  /** Asked at every power-on and reset, so that nobody keeps the files. */
+  readonly loadBootFiles: () => Promise<Outcome<BootFiles>>;
+  readonly commandLine: string;
+  readonly wallClockMs: number;
+  readonly terminal?: { readonly columns: number; readonly rows: number };
+  /** Deterministic guest time. */
+  readonly nsPerInstruction?: number;
+  readonly onGuestReset?: "boot" | "end";
+  readonly host: MachineHost;
+  readonly events: MachineEvents;
+}
+
+const SLICE_INSTRUCTIONS = 100_000;
+/** Shorter slices cost more in changing over than they win in punctuality. */
+const MIN_SLICE_INSTRUCTIONS = 2_000;
+const YIELD_NS = 3_000_000;
+const STALL_NS = 10_000_000;
+const SCREEN_NS = 50_000_000;
+/** A gap of the host's loop longer than this was a host that slept, and did not pass for the guest. */
+const HOST_GAP_NS = 200_000_000;
+/** A triple fault this soon after power-on would only repeat itself. */
+const EARLY_INSTRUCTIONS = 20_000_000;
+
+/** A PC: processor, board, disks and the loop that runs them. An asynchronous state machine that burns no idle time. */
+export class Machine {
+  readonly done: Promise<MachineEnd>;
+  readonly #options: MachineOptions;
+  readonly #cpu: Cpu;
+  readonly #memory: GuestMemory;
+  readonly #clock: GuestClock;
+  readonly #disks: readonly PatientDisk[];
+  readonly #serial: SerialBatch;
+  readonly #screen: ScreenWatch;
+  readonly #meter: Meter;
+  #board: Board;
+  #timers: Timers;
+  #end!: (end: MachineEnd) => void;
+
+  #state: MachineState = "starting";
+  #paused = false;
+  #failure: Failure | undefined;
+  #stall: Stall | null = null;
+  /** What the guest or the page asked for; served between slices. */
+  #wants: "run" | "reset" | "guest-reset" | "power-off" = "run";
+  #inSlice = false;
+  #sliceEndNs = 0;
+  #sleeper: { wake(): void } | undefined;
+
+  /** Throws RangeError when the host has no room for the memory. */
+  constructor(options: MachineOptions) {
+    this.#options = options;
+    this.done = new Promise((resolve) => (this.#end = resolve));
+    const { host, events } = options;
+    this.#cpu = new Cpu({ module: options.module, memoryMiB: options.memoryMiB, host: this.#forwardingHost(), shared: options.shared });
+    this.#memory = new GuestMemory({ ram: this.#cpu.ram, onWrite: (address, length) => this.#cpu.invalidate(address, length) });
+    this.#meter = new Meter(() => host.nowNs(), this.#cpu);
+    const fixed = options.nsPerInstruction;
+    this.#clock = fixed === undefined ? new HostClock(() => host.nowNs()) : new CountedClock(() => this.#meter.instructions, fixed);
+    this.#disks = options.disks.map((device) => new PatientDisk({ device, hostNs: () => host.nowNs(), onFailure: (failure) => this.#fail(failure), onSettled: () => this.wake() }));
+    this.#serial = new SerialBatch((bytes) => events.serial(bytes));
+    this.#screen = new ScreenWatch((screen) => events.textScreen?.(screen));
+    this.#timers = this.#newTimers();
+    this.#board = this.#newBoard();
+  }
+
+  /** Loads the kernel and runs until the machine is off. Resolves with why it could not start, or when it runs. */
+  async start(): Promise<Outcome<null>> {
+    const booted = await this.#boot();
+    if (booted.ok) void this.#loop().catch((problem: unknown) => this.#crash({ code: "internal", incident: String(problem) }));
+    else this.#crash(booted.failure);
+    return booted;
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.wake();
+  }
+
+  /** Goes on, and asks again for what has failed. */
+  resume(): void {
+    this.#paused = false;
+    this.#failure = undefined;
+    for (const disk of this.#disks) disk.retry();
+    this.wake();
+  }
+
+  reset(): void {
+    this.#want("reset");
+  }
+  powerOff(): void {
+    this.#want("power-off");
+  }
+  pressPowerButton(): void {
+    this.#board.power.pressPowerButton();
+  }
+  sendSerial(bytes: Uint8Array): void {
+    this.#board.uart.receiveFromHost(bytes);
+  }
+  sendKeys(scanCodes: Uint8Array): void {
+    this.#board.keyboard.press(scanCodes);
+  }
+
+  /** Rates are those since the last call. */
+  stats(): MachineStats {
+    const count = (kind: "reads" | "writes"): number => this.#board.disks.reduce((sum, disk) => sum + disk.counters[kind], 0);
+    return { ...this.#meter.sample(), guestMs: this.#clock.now() / 1e6, diskReads: count("reads"), diskWrites: count("writes") };
+  }
+
+  /** Ends a sleep: something has happened that the loop must see. */
+  wake(): void {
+    this.#sleeper?.wake();
+  }
+
+  /** For tests and the debugger of this house; guests have no way here. */
+  get cpu(): Cpu {
+    return this.#cpu;
+  }
+
+  #want(what: "reset" | "guest-reset" | "power-off"): void {
+    if (this.#wants !== "power-off") this.#wants = what;
+    if (this.#inSlice) this.#cpu.stop();
+    this.wake();
+  }
+
+  /** The core is built once; the board behind it changes at every reset. */
+  #forwardingHost(): CpuHost {
+    return {
+      ioRead: (port, size) => this.#board.ports.read(port, size),
+      ioWrite: (port, size, value) => this.#board.ports.write(port, size, value),
+      mmioRead: (address, size) => this.#board.mmio.read(address, size),
+      mmioWrite: (address, size, value) => this.#board.mmio.write(address, size, value),
+      tsc: () => this.#clock.now(),
+      acknowledgeInterrupt: () => this.#board.localApic.acknowledge(),
+      random32: () => this.#options.host.random32(),
+      readCr8: () => this.#board.readCr8(),
+      writeCr8: (value) => this.#board.writeCr8(value),
+      writeTscDeadline: (ticks) => this.#board.writeTscDeadline(ticks),
+      writeApicBase: (value) => this.#board.writeApicBase(value),
+    };
+  }
+
+  /** A deadline before the end of the running slice shortens it; one that comes while the machine sleeps wakes it. */
+  #newTimers(): Timers {
+    return new Timers((atNs) => {
+      if (!this.#inSlice) this.wake();
+      else if (atNs < this.#sliceEndNs) this.#cpu.stop();
+    });
+  }
+
+  #newBoard(): Board {
+    const timers = this.#timers;
+    return new Board({
+      memory: this.#memory,
+      timers,
+      now: () => this.#clock.now(),
+      random32: () => this.#options.host.random32(),
+      wallClockMs: this.#options.wallClockMs,
+      disks: this.#disks,
+      terminal: this.#options.terminal ?? { columns: 80, rows: 25 },
+      setInterruptPin: (asserted) => this.#setPin(asserted, timers),
+      raiseNmi: () => this.#cpu.raiseNmi(),
+      onSerial: (byte) => this.#serial.add(byte),
+      onConsole: (bytes) => this.#serial.addAll(bytes),
+      onPowerOff: () => this.#want("power-off"),
+      onReset: () => this.#want("guest-reset"),
+    });
+  }
+
+  /** The core looks at its pin between slices and after STI; a board that was replaced has no pin any more. */
+  #setPin(asserted: boolean, timers: Timers): void {
+    if (timers !== this.#timers) return;
+    this.#cpu.setInterruptPin(asserted);
+    if (!asserted) return;
+    if (this.#inSlice) this.#cpu.stop();
+    else this.wake();
+  }
+
+  async #boot(): Promise<Outcome<null>> {
+    this.#setState("starting");
+    const files = await this.#options.loadBootFiles();
+    if (!files.ok) return files;
+    this.#clock.stop();
+    this.#meter.beforeReset();
+    this.#cpu.reset();
+    this.#memory.fill(0, this.#memory.sizeBytes, 0);
+    this.#timers = this.#newTimers();
+    this.#board = this.#newBoard();
+    const loaded = loadLinux(this.#memory, { ...files.value, commandLine: this.#options.commandLine, acpi: Board.acpi() });
+    if (!loaded.ok) return loaded;
+    enterLongMode(this.#cpu, loaded.value);
+    this.#board.localApic.enterVirtualWireMode();
+    this.#clock.start();
+    this.#wants = "run";
+    return ok(null);
+  }
+
+  async #loop(): Promise<void> {
+    let turnNs = this.#options.host.nowNs();
+    for (;;) {
+      if (this.#wants !== "run" && !(await this.#obey(this.#wants))) return;
+      if (this.#blocked()) {
+        this.#clock.stop();
+        this.#show();
+        await this.#sleep(Infinity);
+        continue;
+      }
+      this.#clock.start();
+      this.#setState("running");
+      const exit = this.#slice();
+      if (exit === RunExit.tripleFault) {
+        if (!this.#survivesTripleFault()) return;
+        continue;
+      }
+      if (exit === RunExit.halted) await this.#idle();
+      const hostNs = this.#options.host.nowNs();
+      if (hostNs - turnNs >= YIELD_NS || this.#disks.some((disk) => disk.busy)) {
+        this.#show();
+        await this.#options.host.yieldToHost();
+        const gap = this.#options.host.nowNs() - hostNs;
+        if (gap > HOST_GAP_NS) this.#clock.forget(gap);
+        turnNs = this.#options.host.nowNs();
+      }
+    }
+  }
+
+  #slice(): RunExit {
+    const now = this.#clock.now();
+    this.#timers.runDue(now);
+    const ahead = this.#timers.nextNs - now;
+    const wanted = this.#meter.instructionsIn(ahead, this.#options.nsPerInstruction);
+    const budget = Math.max(Math.min(SLICE_INSTRUCTIONS, wanted), this.#options.nsPerInstruction === undefined ? MIN_SLICE_INSTRUCTIONS : 1);
+    this.#sliceEndNs = now + this.#meter.nsFor(budget, this.#options.nsPerInstruction);
+    this.#inSlice = true;
+    const exit = this.#meter.measure(() => this.#cpu.run(budget));
+    this.#inSlice = false;
+    return exit;
+  }
+
+  /** Halted: sleeps until the next deadline or event. Shorter than a ms is not worth a timer of the host. */
+  async #idle(): Promise<void> {
+    this.#show();
+    const next = this.#timers.nextNs;
+    if (this.#disks.some((disk) => disk.busy) && this.#options.nsPerInstruction !== undefined) return this.#sleep(Infinity);
+    if (this.#clock.skipTo(next)) return;
+    const ms = (next - this.#clock.now()) / 1e6;
+    if (ms <= 0) return;
+    const before = this.#options.host.nowNs();
+    const oldest = this.#oldestRead();
+    const patience = oldest ? Math.max((STALL_NS - (before - oldest.sinceNs)) / 1e6, 1) : Infinity;
+    if (ms < 1) await this.#options.host.yieldToHost();
+    else await this.#sleep(Math.min(ms, patience));
+    const slept = this.#options.host.nowNs() - before;
+    this.#meter.idled(slept);
+    const late = slept - ms * 1e6;
+    if (late > HOST_GAP_NS) this.#clock.forget(late);
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    const sleeper = this.#options.host.sleep(ms);
+    this.#sleeper = sleeper;
+    await sleeper.done;
+    this.#sleeper = undefined;
+  }
+
+  #oldestRead(): { offset: number; sinceNs: number } | undefined {
+    let oldest: { offset: number; sinceNs: number } | undefined;
+    for (const { oldestRead } of this.#disks) if (oldestRead && (!oldest || oldestRead.sinceNs < oldest.sinceNs)) oldest = oldestRead;
+    return oldest;
+  }
+
+  /** Paused, failed, or waiting for a disk read that is late: then guest time stands still. */
+  #blocked(): boolean {
+    const oldest = this.#oldestRead();
+    const now = this.#options.host.nowNs();
+    const late = oldest !== undefined && (now - oldest.sinceNs > STALL_NS || this.#options.nsPerInstruction !== undefined);
+    if (late && !this.#stall) {
+      this.#stall = { on: "disk", sinceMs: oldest.sinceNs / 1e6, offset: oldest.offset };
+      this.#meter.stallBegins();
+      this.#options.events.stalled?.(this.#stall);
+    } else if (!late && this.#stall) {
+      this.#stall = null;
+      this.#meter.stallEnds();
+      this.#options.events.stalled?.(null);
+    }
+    if (this.#paused || this.#failure) this.#setState("paused");
+    return this.#paused || this.#failure !== undefined || this.#stall !== null;
+  }
+
+  /** Power-off and reset, between slices. False when the machine is off. */
+  async #obey(wish: "reset" | "guest-reset" | "power-off"): Promise<boolean> {
+    this.#show();
+    if (wish === "power-off" || (wish === "guest-reset" && this.#options.onGuestReset === "end")) {
+      this.#clock.stop();
+      this.#setState("off");
+      this.#end({ reason: wish === "power-off" ? "power-off" : "reset" });
+      return false;
+    }
+    const booted = await this.#boot();
+    if (!booted.ok) this.#crash(booted.failure);
+    return booted.ok;
+  }
+
+  /** A triple fault resets a PC (SDM 3A §6.15, interrupt 8); one right after power-on is a kernel that cannot run here. */
+  #survivesTripleFault(): boolean {
+    const problem = `triple fault at ${this.#cpu.rip.toString(16)} after ${this.#cpu.retired} instructions`;
+    this.#options.events.log?.("error", problem);
+    if (this.#cpu.retired >= EARLY_INSTRUCTIONS) this.#want("guest-reset");
+    else this.#crash({ code: "guest-crashed", problem });
+    return this.#cpu.retired >= EARLY_INSTRUCTIONS;
+  }
+
+  /** The world failed: the machine waits for `resume`. */
+  #fail(failure: Failure): void {
+    const first = !this.#failure;
+    this.#failure = failure;
+    if (first) this.#options.events.failed(failure);
+    this.wake();
+  }
+
+  /** There is no way on. */
+  #crash(failure: Failure): void {
+    this.#show();
+    this.#clock.stop();
+    this.#options.events.failed(failure);
+    this.#setState("off");
+    this.#end({ reason: "failed", failure });
+  }
+
+  #setState(state: MachineState): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#options.events.state(state);
+  }
+
+  /** Hands on what the guest has said and drawn. */
+  #show(): void {
+    this.#serial.flush();
+    if (this.#options.events.textScreen && this.#screen.due(this.#options.host.nowNs(), SCREEN_NS)) this.#screen.look(this.#board.vga.screen());
+  }
+}
+
+/** A machine that the host has no room for is a failure, not an exception. */
+export function createMachine(options: MachineOptions): Outcome<Machine> {
+  try {
+    return ok(new Machine(options));
+  } catch (problem) {
+    if (!(problem instanceof RangeError)) throw problem;
+    return fail({ code: "unsupported", feature: `${options.memoryMiB} MiB of guest memory` });
+  }
+}
