@@ -22,7 +22,7 @@ export class VirtioDriver {
     const { board } = this;
     const bus = new PciBus({ mmio: board.mmio, ports: board.ports, onResetControl: () => {} });
     this.device = new VirtioPci({
-      model,
+      model: (port) => model(port, board),
       memory: board.memory,
       irq: board.lines.wire(11),
       interruptLine: 11,
