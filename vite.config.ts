@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import { cloudflare } from "@cloudflare/vite-plugin";
 import { defineConfig } from "vite";
 import solid from "vite-plugin-solid";
@@ -14,9 +14,10 @@ const define = defineBuildInfo();
 /** `vite dev` knows no `_headers` file. */
 const headers = Object.fromEntries(securityHeaders(s3Endpoint()));
 /** The service worker keeps its name over deploys; browsers compare its bytes. */
-const input = existsSync("client/service-worker.ts")
-  ? { index: "client/index.html", "service-worker": "client/service-worker.ts" }
-  : { index: "client/index.html" };
+const input: Record<string, string> = {
+  index: resolve("client/index.html"),
+  "service-worker": resolve("client/service-worker.ts"),
+};
 
 // Paths are relative to the root, client/: the state goes where `--persist-to .wrangler/state` puts it.
 export default defineConfig({
