@@ -60,7 +60,7 @@ function edges(file: string): Edge[] {
     const kind = node["importKind"] ?? node["exportKind"];
     if (/^(Import|ExportNamed|ExportAll)Declaration$/.test(node.type)) add(source, kind === "type");
     if (node.type === "ImportExpression") add(source, false);
-    if (node.type === "NewExpression" && (node["callee"] as Node)["name"] === "URL") {
+    if (node.type === "NewExpression" && nameOf(node["callee"]) === "URL") {
       const [first, second] = node["arguments"] as Node[];
       if (second?.type === "MemberExpression") add(first?.["value"], false);
     }
@@ -105,9 +105,9 @@ describe("imports", () => {
   test("name files as Node finds them", () => {
     const wrong: string[] = [];
     // AssemblyScript resolves names by itself, and #protocol is mapped in package.json.
-    for (const file of [...code, ...tests].filter((name) => !/^emulator\/cpu\/assembly\//.test(name)))
+    for (const file of [...code, ...tests].filter((name) => !name.startsWith("emulator/cpu/assembly/")))
       for (const { written } of edges(file))
-        if (/^\./.test(written) && !/\.(tsx?|css|wasm|json|sql|mjs|js)$/.test(written))
+        if (written.startsWith(".") && !/\.(tsx?|css|wasm|json|sql|mjs|js)$/.test(written))
           wrong.push(`${file} → ${written}`);
     expect(wrong).toEqual([]);
   });
@@ -118,12 +118,14 @@ const impureCalls =
   /^(fetch|set(Timeout|Interval|Immediate)|queueMicrotask|requestAnimationFrame|Date\.now|performance\.now|Math\.random|crypto\.(getRandomValues|randomUUID))$/;
 const impureObjects = /^(XMLHttpRequest|WebSocket|Worker|BroadcastChannel)$/;
 
+const nameOf = (value: unknown): string =>
+  isNode(value) && typeof value["name"] === "string" ? value["name"] : "";
+
 /** `name` or `object.name` of what is called. */
-function calleeName(callee: Node): string {
-  if (callee.type !== "MemberExpression") return String(callee["name"] ?? "");
-  const [object, property] = [callee["object"] as Node, callee["property"] as Node];
-  return `${String(object["name"])}.${String(property["name"])}`;
-}
+const calleeName = (callee: Node): string =>
+  callee.type === "MemberExpression"
+    ? `${nameOf(callee["object"])}.${nameOf(callee["property"])}`
+    : nameOf(callee);
 
 test("pure code asks its caller for time, chance and the network", () => {
   const wrong: string[] = [];

@@ -129,16 +129,16 @@ export class Cpu {
 
 function imports(host: CpuHost): Record<string, (...values: number[]) => number | void> {
   return {
-    ioRead: (port, size) => host.ioRead(port!, size!),
-    ioWrite: (port, size, value) => host.ioWrite(port!, size!, value! >>> 0),
-    mmioRead: (address, size) => host.mmioRead(address! >>> 0, size!),
-    mmioWrite: (address, size, value) => host.mmioWrite(address! >>> 0, size!, value! >>> 0),
+    ioRead: (port, size) => host.ioRead(port, size),
+    ioWrite: (port, size, value) => host.ioWrite(port, size, value >>> 0),
+    mmioRead: (address, size) => host.mmioRead(address >>> 0, size),
+    mmioWrite: (address, size, value) => host.mmioWrite(address >>> 0, size, value >>> 0),
     tsc: () => host.tsc(),
     acknowledgeInterrupt: () => host.acknowledgeInterrupt(),
     random32: () => host.random32(),
     readCr8: () => host.readCr8(),
-    writeCr8: (value) => host.writeCr8(value!),
-    writeTscDeadline: (ticks) => host.writeTscDeadline(ticks!),
-    writeApicBase: (value) => host.writeApicBase(value! >>> 0),
+    writeCr8: (value) => host.writeCr8(value),
+    writeTscDeadline: (ticks) => host.writeTscDeadline(ticks),
+    writeApicBase: (value) => host.writeApicBase(value >>> 0),
   };
 }
