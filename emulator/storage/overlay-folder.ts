@@ -14,10 +14,18 @@ async function generations(folder: Folder): Promise<readonly number[]> {
   return found.sort((a, b) => a - b);
 }
 
-/** Forgets a disk's changes. Old generations go first: a crash in between leaves the disk as it was. */
+/**
+ * Forgets a disk's changes. Old generations go first: a crash in between leaves the disk as it was. Each log is emptied
+ * for good before it is removed, because a removal may be undone by a crash.
+ */
 export async function resetOverlay(folder: Folder): Promise<Outcome<null>> {
   try {
     for (const generation of await generations(folder)) {
+      const file = await folder.open(logName(generation));
+      if (!file.ok) return file;
+      file.value.truncate(0);
+      file.value.flush();
+      file.value.close();
       const removed = await folder.remove(logName(generation));
       if (!removed.ok) return removed;
     }

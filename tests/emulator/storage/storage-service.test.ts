@@ -1,0 +1,178 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { DiskDefinition } from "#protocol/machine-definition";
+import { MemoryFolder } from "../../../emulator/storage/memory-files.ts";
+import { publishedImage, sampleDisk } from "../../support/disk-image.ts";
+import { ImageServer } from "../../support/image-server.ts";
+import { valueOf } from "../../support/outcome.ts";
+import { StorageRig, afterKill } from "../../support/storage-rig.ts";
+
+const image = publishedImage(sampleDisk(11));
+const source: DiskDefinition = { kind: "chunked", manifest: image.manifest, sizeBytes: image.bytes.length };
+const block = (fill: number, length = 4096) => new Uint8Array(length).fill(fill);
+
+let server: ImageServer;
+let rigs: StorageRig[] = [];
+const rigOn = (files?: MemoryFolder | null) => {
+  const rig = new StorageRig(server.origin, files);
+  rigs.push(rig);
+  return rig;
+};
+beforeEach(async () => {
+  server = await ImageServer.start();
+  server.publish(image);
+});
+afterEach(async () => {
+  await Promise.all(rigs.map((rig) => rig.end()));
+  rigs = [];
+  await server.close();
+});
+
+describe("storage service", () => {
+  test("a disk reads as the image that was published", async () => {
+    const { notice, disk } = await rigOn().open("tiny", source);
+    expect(notice).toEqual({
+      type: "opened",
+      disk: "tiny",
+      sizeBytes: image.bytes.length,
+      storedBytes: image.stored.reduce((sum, chunk) => sum + (chunk?.storedBytes ?? 0), 0),
+      persistent: true,
+      overlayBytes: 4096,
+    });
+    expect(valueOf(await disk.read(0, image.bytes.length))).toEqual(image.bytes);
+    expect(valueOf(await disk.read(65536 - 512, 1024))).toEqual(image.bytes.slice(65536 - 512, 65536 + 512));
+  });
+
+  test("what was flushed survives the death of the tab", async () => {
+    const files = new MemoryFolder();
+    const first = await rigOn(files).open("tiny", source);
+    await first.disk.write(8192, block(7));
+    await first.disk.write(65536 * 3 + 512, block(8, 512));
+    expect(await first.disk.flush()).toMatchObject({ ok: true });
+
+    const second = await rigOn(afterKill(files)).open("tiny", source);
+    const expected = image.bytes.slice();
+    expected.set(block(7), 8192);
+    expected.set(block(8, 512), 65536 * 3 + 512);
+    expect(valueOf(await second.disk.read(0, expected.length))).toEqual(expected);
+  });
+
+  test("a second boot needs no network", async () => {
+    const files = new MemoryFolder();
+    const first = await rigOn(files).open("tiny", source);
+    await first.disk.read(0, image.bytes.length);
+    await rigs[0]!.end();
+    server.mischief = () => ({ do: "hang-up" });
+    const rig = rigOn(afterKill(files));
+    const second = await rig.open("tiny", source);
+    expect(valueOf(await second.disk.read(0, image.bytes.length))).toEqual(image.bytes);
+    const { stats } = await rig.heard("stats", ({ stats }) => stats.chunkReads > 0);
+    expect(stats).toMatchObject({ fetchedBytes: 0, cacheHits: stats.chunkReads });
+  });
+
+  test("a network that is cut pauses reads in words, and they go on when it returns", async () => {
+    const rig = rigOn();
+    const { disk } = await rig.open("tiny", source);
+    server.mischief = () => ({ do: "hang-up" });
+    const reading = disk.read(0, image.bytes.length);
+    const notice = await rig.heard("state", ({ state }) => state === "offline");
+    expect(notice).toMatchObject({ failure: { code: "offline" }, retryInMs: expect.any(Number) });
+    server.mischief = () => undefined;
+    expect(valueOf(await reading)).toEqual(image.bytes);
+    expect((await rig.heard("state", ({ state }) => state === "idle")).failure).toBeUndefined();
+  });
+
+  test("a chunk that stays wrong pauses its reads with `corrupt` until a person retries", async () => {
+    const rig = rigOn();
+    const { disk } = await rig.open("tiny", source);
+    server.mischief = ({ path }) =>
+      path.startsWith("/api/chunks") ? { do: "replace", bytes: block(1, 3000) } : undefined;
+    const reading = disk.read(0, 4096);
+    await rig.heard("state", ({ state, retryInMs }) => state === "refetching" && retryInMs !== undefined);
+    const paused = await rig.heard("state", ({ failure, retryInMs }) => !!failure && retryInMs === undefined);
+    expect(paused).toMatchObject({ state: "refetching", failure: { code: "corrupt" } });
+    server.mischief = () => undefined;
+    await rig.command({ type: "retry" });
+    expect(valueOf(await reading)).toEqual(image.bytes.slice(0, 4096));
+  });
+
+  test("changes belong to one base image: another is refused, never mixed", async () => {
+    const files = new MemoryFolder();
+    const first = await rigOn(files).open("tiny", source);
+    await first.disk.write(0, block(9));
+    await first.disk.flush();
+    const other = publishedImage(sampleDisk(12));
+    server.publish(other);
+    const changed: DiskDefinition = { ...source, manifest: other.manifest };
+    const rig = rigOn(afterKill(files));
+    expect((await rig.open("tiny", changed)).notice).toMatchObject({
+      type: "open-failed",
+      failure: { code: "image-changed" },
+    });
+    await rig.command({ type: "reset-overlay", disk: "tiny" });
+    expect(rig.of("overlay-reset")).toEqual([
+      { type: "overlay-reset", disk: "tiny", outcome: { ok: true, value: null } },
+    ]);
+    const { disk } = await rig.open("tiny", changed);
+    expect(valueOf(await disk.read(0, 4096))).toEqual(other.bytes.slice(0, 4096));
+  });
+
+  test("a disk that another tab uses is busy, and so is one that is open here", async () => {
+    const files = new MemoryFolder();
+    const rig = rigOn(files);
+    await rig.open("tiny", source);
+    const busy = { type: "open-failed", failure: { code: "disk-busy", disk: "tiny" } };
+    expect((await rig.open("tiny", source)).notice).toMatchObject(busy);
+    expect((await rigOn(files).open("tiny", source)).notice).toMatchObject(busy);
+    await rig.command({ type: "reset-overlay", disk: "tiny" });
+    expect(rig.of("overlay-reset")).toMatchObject([{ outcome: { failure: { code: "disk-busy" } } }]);
+    await rig.command({ type: "close", disk: "tiny" });
+    expect((await rig.open("tiny", source)).notice).toMatchObject({ type: "opened" });
+  });
+
+  test("without files on the device the changes last as long as the tab, and the page is told", async () => {
+    const { notice, disk } = await rigOn(null).open("tiny", source);
+    expect(notice).toMatchObject({ type: "opened", persistent: false });
+    await disk.write(0, block(3));
+    expect(valueOf(await disk.read(0, 4096))).toEqual(block(3));
+  });
+
+  test("an export is the disk as the guest sees it, open or not", async () => {
+    const rig = rigOn();
+    const { disk } = await rig.open("tiny/1", source);
+    await disk.write(4096, block(5));
+    const expected = image.bytes.slice();
+    expected.set(block(5), 4096);
+    expect(await rig.exported("tiny/1", source)).toEqual(expected);
+    await disk.flush();
+    await rig.command({ type: "close", disk: "tiny/1" });
+    expect(await rig.exported("tiny/1", source)).toEqual(expected);
+  });
+
+  test("a boot file has no overlay and is fetched ahead of its reader", async () => {
+    const rig = rigOn();
+    const { notice, disk } = await rig.open("tiny/kernel", { ...source, sizeBytes: 0 }, false);
+    expect(notice).toMatchObject({ type: "opened", sizeBytes: image.bytes.length });
+    expect(await disk.write(0, block(1))).toMatchObject({ failure: { code: "unsupported" } });
+    const { stats } = await rig.heard("stats", ({ stats }) => stats.prefetchedBytes > 0);
+    expect(stats.fetchedBytes).toBeGreaterThanOrEqual(stats.prefetchedBytes);
+    expect(valueOf(await disk.read(100, 70000))).toEqual(image.bytes.slice(100, 70100));
+  });
+
+  test.each([
+    ["a manifest that is not there", { ...source, manifest: "0".repeat(64) }, { code: "not-found" }],
+    ["another size than the definition's", { ...source, sizeBytes: 512 }, { code: "image-changed" }],
+  ])("%s is a failure to open", async (_, definition, failure) => {
+    const { notice } = await rigOn().open("tiny", definition as DiskDefinition);
+    expect(notice).toMatchObject({ type: "open-failed", failure });
+  });
+
+  test("requests outside of the disk are refused", async () => {
+    const { disk } = await rigOn().open("tiny", source);
+    const outside = { ok: false, failure: { code: "out-of-range", sizeBytes: image.bytes.length } };
+    expect(await disk.read(image.bytes.length - 512, 1024)).toEqual(outside);
+    expect(await disk.read(-512, 512)).toEqual(outside);
+    expect(await disk.write(image.bytes.length, block(1))).toEqual(outside);
+    expect(await disk.discard(image.bytes.length, 512)).toEqual(outside);
+    expect(await disk.read(0, Number.NaN)).toEqual(outside);
+  });
+});
