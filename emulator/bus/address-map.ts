@@ -55,7 +55,8 @@ export class PortMap {
 
   /** Throws when the board claims a port twice: that is our bug. */
   claim(start: number, length: number, region: Region): void {
-    if (this.#owner.subarray(start, start + length).some((owner) => owner !== 0)) throw new Error(`port 0x${start.toString(16)} has an owner`);
+    if (this.#owner.subarray(start, start + length).some((owner) => owner !== 0))
+      throw new Error(`port 0x${start.toString(16)} has an owner`);
     this.#placed.push({ start, end: start + length, region });
     this.#owner.fill(this.#placed.length, start, start + length);
   }

@@ -57,7 +57,9 @@ export class GuestMemory {
 
   /** The live bytes; empty when any of them is outside RAM. The guest may change them at any time: copy before checking. */
   view(address: number, length: number): Uint8Array {
-    return this.contains(address, length) ? this.#ram.subarray(address, address + length) : this.#ram.subarray(0, 0);
+    return this.contains(address, length)
+      ? this.#ram.subarray(address, address + length)
+      : this.#ram.subarray(0, 0);
   }
 
   write(address: number, bytes: Uint8Array): void {

@@ -39,7 +39,10 @@ export class Msix implements Region {
     view.setUint32(6, PBA_OFFSET | bir, true);
     this.#control = fn.addCapability(MSIX_CAPABILITY, body, Uint8Array.of(0, 0xc0)) + 2;
     this.#fn = fn;
-    fn.onWrite.push((offset, size) => offset <= this.#control + 1 && offset + size > this.#control && this.#deliverPending());
+    fn.onWrite.push(
+      (offset, size) =>
+        offset <= this.#control + 1 && offset + size > this.#control && this.#deliverPending(),
+    );
   }
 
   get enabled(): boolean {
@@ -54,7 +57,8 @@ export class Msix implements Region {
   }
 
   read(offset: number, size: number): number {
-    const word = offset >= PBA_OFFSET ? (offset - PBA_OFFSET < 4 ? this.#pending : 0) : (this.values[offset >> 2] ?? 0);
+    const word =
+      offset >= PBA_OFFSET ? (offset - PBA_OFFSET < 4 ? this.#pending : 0) : (this.values[offset >> 2] ?? 0);
     const inTable = offset >= PBA_OFFSET || offset < 16 * this.#count;
     return inTable ? ((word >>> (8 * (offset & 3))) & (0xffff_ffff >>> (32 - 8 * size))) >>> 0 : 0;
   }

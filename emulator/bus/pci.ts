@@ -139,7 +139,8 @@ export class PciBus implements Region {
     const key = (device << 3) | index;
     if (this.#functions.has(key)) throw new Error(`PCI function ${device}.${index} exists`);
     this.#functions.set(key, fn);
-    const touchesDecoding = (offset: number, size: number): boolean => offset < 0x28 && offset + size > COMMAND;
+    const touchesDecoding = (offset: number, size: number): boolean =>
+      offset < 0x28 && offset + size > COMMAND;
     fn.onWrite.push((offset, size) => touchesDecoding(offset, size) && this.#remap(fn));
     this.#remap(fn);
   }

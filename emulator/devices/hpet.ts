@@ -14,7 +14,14 @@ const COMPARATORS = 3;
 const CAPABILITIES = 0x8086_a201;
 const ENABLE = 1;
 const LEGACY = 2;
-const Config = { level: 0x02, enabled: 0x04, periodic: 0x08, setValue: 0x40, bits32: 0x100, route: 0x3e00 } as const;
+const Config = {
+  level: 0x02,
+  enabled: 0x04,
+  periodic: 0x08,
+  setValue: 0x40,
+  bits32: 0x100,
+  route: 0x3e00,
+} as const;
 const CONFIG_WRITABLE = 0x3f4e;
 /** Periodic and 64-bit capable; the block may use GSI 20-23 and 2 (§2.3.8). */
 const CONFIG_CAPABLE = 0x30;
@@ -36,7 +43,11 @@ export interface HpetOptions {
 }
 
 export class Hpet {
-  readonly values = { CONFIG: 0, STATUS: 0, /** Counter while stopped; difference to guest time while running. */ COUNTER: 0 };
+  readonly values = {
+    CONFIG: 0,
+    STATUS: 0,
+    /** Counter while stopped; difference to guest time while running. */ COUNTER: 0,
+  };
   readonly comparators: readonly Comparator[];
   readonly #options: HpetOptions;
   readonly #wires: IrqLine[];
@@ -60,7 +71,9 @@ export class Hpet {
     return (this.values.CONFIG & ENABLE) !== 0;
   }
   get #counter(): number {
-    return this.#running ? Math.floor(this.#options.now() / TICK_NS) + this.values.COUNTER : this.values.COUNTER;
+    return this.#running
+      ? Math.floor(this.#options.now() / TICK_NS) + this.values.COUNTER
+      : this.values.COUNTER;
   }
 
   #read(offset: number, size: number): number {
@@ -85,7 +98,8 @@ export class Hpet {
     if (size !== 4) return;
     const at = offset & ~7;
     const high = (offset & 4) !== 0;
-    const merge = (old: number): number => (high ? value * 2 ** 32 + (old >>> 0) : Math.floor(old / 2 ** 32) * 2 ** 32 + value);
+    const merge = (old: number): number =>
+      high ? value * 2 ** 32 + (old >>> 0) : Math.floor(old / 2 ** 32) * 2 ** 32 + value;
     if (at === 0x010 && !high) this.#configure(value);
     else if (at === 0x020 && !high) this.#clearStatus(value);
     else if (at === 0x0f0 && !this.#running) this.values.COUNTER = merge(this.values.COUNTER);

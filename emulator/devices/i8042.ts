@@ -7,7 +7,13 @@ import type { IrqLine } from "../bus/interrupts.ts";
  * translation on. Not modelled: the auxiliary port, untranslated set 2, typematic timing.
  */
 const Status = { full: 0x01, system: 0x04, command: 0x08, unlocked: 0x10 } as const;
-const Control = { interrupt: 0x01, system: 0x04, disabled: 0x10, auxDisabled: 0x20, translate: 0x40 } as const;
+const Control = {
+  interrupt: 0x01,
+  system: 0x04,
+  disabled: 0x10,
+  auxDisabled: 0x20,
+  translate: 0x40,
+} as const;
 const ACK = 0xfa;
 const SELF_TEST_PASSED = 0xaa;
 
@@ -21,15 +27,30 @@ export interface KeyboardOptions {
 }
 
 export class Keyboard {
-  readonly values = { CONTROL: Control.interrupt | Control.system | Control.translate | Control.auxDisabled, OUTPUT: 0, FULL: 0, COMMAND: 0, PORT: 0xcf, LAST_WAS_COMMAND: 0, SCANNING: 1, KEYBOARD_COMMAND: 0 };
+  readonly values = {
+    CONTROL: Control.interrupt | Control.system | Control.translate | Control.auxDisabled,
+    OUTPUT: 0,
+    FULL: 0,
+    COMMAND: 0,
+    PORT: 0xcf,
+    LAST_WAS_COMMAND: 0,
+    SCANNING: 1,
+    KEYBOARD_COMMAND: 0,
+  };
   /** Answers of controller and keyboard, and keys; the first is in the output buffer. */
   readonly queue: number[] = [];
   readonly #options: KeyboardOptions;
 
   constructor(options: KeyboardOptions) {
     this.#options = options;
-    options.ports.claim(0x60, 1, { read: () => this.#readOutput(), write: (_offset, _size, value) => this.#writeInput(value & 0xff) });
-    options.ports.claim(0x64, 1, { read: () => this.#status, write: (_offset, _size, value) => this.#writeCommand(value & 0xff) });
+    options.ports.claim(0x60, 1, {
+      read: () => this.#readOutput(),
+      write: (_offset, _size, value) => this.#writeInput(value & 0xff),
+    });
+    options.ports.claim(0x64, 1, {
+      read: () => this.#status,
+      write: (_offset, _size, value) => this.#writeCommand(value & 0xff),
+    });
   }
 
   /** Set 1 scan codes from the host. */
@@ -40,7 +61,12 @@ export class Keyboard {
   }
 
   get #status(): number {
-    return (this.values.FULL ? Status.full : 0) | (this.values.CONTROL & Status.system) | (this.values.LAST_WAS_COMMAND ? Status.command : 0) | Status.unlocked;
+    return (
+      (this.values.FULL ? Status.full : 0) |
+      (this.values.CONTROL & Status.system) |
+      (this.values.LAST_WAS_COMMAND ? Status.command : 0) |
+      Status.unlocked
+    );
   }
 
   #answer(...bytes: number[]): void {

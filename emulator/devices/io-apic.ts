@@ -7,7 +7,15 @@ import { Gsi, type InterruptLines, type MsiSink } from "../bus/interrupts.ts";
  */
 const INPUTS = 24;
 const VERSION = 0x11 | ((INPUTS - 1) << 16);
-const Entry = { vector: 0xff, mode: 0x700, logical: 0x800, pending: 0x1000, remoteIrr: 0x4000, level: 0x8000, masked: 0x1_0000 } as const;
+const Entry = {
+  vector: 0xff,
+  mode: 0x700,
+  logical: 0x800,
+  pending: 0x1000,
+  remoteIrr: 0x4000,
+  level: 0x8000,
+  masked: 0x1_0000,
+} as const;
 const WRITABLE = 0x1_afff;
 
 export const IO_APIC_BASE = 0xfec0_0000;
@@ -26,7 +34,10 @@ export class IoApic {
   constructor({ mmio, lines, send }: IoApicOptions) {
     this.#send = send;
     for (let input = 0; input < INPUTS; input++) this.values.REDIRECTION[2 * input] = Entry.masked;
-    mmio.place(IO_APIC_BASE, 0x1000, { read: (offset) => this.#read(offset), write: (offset, _size, value) => this.#write(offset, value) });
+    mmio.place(IO_APIC_BASE, 0x1000, {
+      read: (offset) => this.#read(offset),
+      write: (offset, _size, value) => this.#write(offset, value),
+    });
     lines.connect((gsi, asserted) => this.#setInput(gsi === Gsi.timer ? 2 : gsi, asserted));
   }
 

@@ -12,7 +12,15 @@ export const LOCAL_APIC_BASE = 0xfee0_0000;
 const CRYSTAL_NS = 40;
 const VERSION = 0x0005_0014;
 const SOFTWARE_ENABLE = 0x100;
-const LVT = { vector: 0xff, mode: 0x700, pending: 0x1000, remoteIrr: 0x4000, level: 0x8000, masked: 0x1_0000, timerMode: 0x6_0000 } as const;
+const LVT = {
+  vector: 0xff,
+  mode: 0x700,
+  pending: 0x1000,
+  remoteIrr: 0x4000,
+  level: 0x8000,
+  masked: 0x1_0000,
+  timerMode: 0x6_0000,
+} as const;
 const TimerMode = { oneShot: 0, periodic: 0x2_0000, deadline: 0x4_0000 } as const;
 const Mode = { fixed: 0, lowest: 1, smi: 2, nmi: 4, init: 5, startUp: 6, external: 7 } as const;
 const ESR_ILLEGAL_VECTOR = { send: 0x20, receive: 0x40 } as const;
@@ -102,7 +110,8 @@ export class LocalApic {
   /** An interrupt message: from the IOAPIC, a device (MSI), or the ICR (SDM 3A §10.11). */
   receive(address: number, data: number): void {
     const destination = (address >>> 12) & 0xff;
-    if (this.#addressed(destination, (address & 4) !== 0)) this.#accept(data & 0x700, data & 0xff, (data & 0x8000) !== 0);
+    if (this.#addressed(destination, (address & 4) !== 0))
+      this.#accept(data & 0x700, data & 0xff, (data & 0x8000) !== 0);
   }
 
   setExternal(asserted: boolean): void {
@@ -223,7 +232,15 @@ export class LocalApic {
   #softwareEnable(): void {
     const v = this.registers.values;
     if (!(v.SVR & SOFTWARE_ENABLE)) {
-      for (const name of ["LVT_TIMER", "LVT_THERMAL", "LVT_PERFORMANCE", "LVT_LINT0", "LVT_LINT1", "LVT_ERROR"] as const) v[name] = (v[name] | LVT.masked) >>> 0;
+      for (const name of [
+        "LVT_TIMER",
+        "LVT_THERMAL",
+        "LVT_PERFORMANCE",
+        "LVT_LINT0",
+        "LVT_LINT1",
+        "LVT_ERROR",
+      ] as const)
+        v[name] = (v[name] | LVT.masked) >>> 0;
     }
     this.update();
   }
@@ -232,7 +249,10 @@ export class LocalApic {
   #send(value: number): void {
     const shorthand = (value >>> 18) & 3;
     const mode = value & 0x700;
-    const self = shorthand === 1 || shorthand === 2 || (shorthand === 0 && this.#addressed(this.registers.values.ICR_HIGH >>> 24, (value & 0x800) !== 0));
+    const self =
+      shorthand === 1 ||
+      shorthand === 2 ||
+      (shorthand === 0 && this.#addressed(this.registers.values.ICR_HIGH >>> 24, (value & 0x800) !== 0));
     if (mode === Mode.fixed << 8 && (value & 0xff) < 16) this.#error(ESR_ILLEGAL_VECTOR.send);
     else if (self) this.#accept(mode, value & 0xff, false);
   }
@@ -276,7 +296,8 @@ export class LocalApic {
     if (count === 0) return this.#timer.disarm();
     const period = count * this.#countNs;
     const elapsed = this.#options.now() - this.state.TIMER_START;
-    if (this.#mode === TimerMode.periodic) this.#timer.arm(this.state.TIMER_START + period * (Math.floor(elapsed / period) + 1));
+    if (this.#mode === TimerMode.periodic)
+      this.#timer.arm(this.state.TIMER_START + period * (Math.floor(elapsed / period) + 1));
     else if (elapsed < period) this.#timer.arm(this.state.TIMER_START + period);
     else this.#timer.disarm();
   }
@@ -291,7 +312,8 @@ export class LocalApic {
 
   #onTimer(at: number): void {
     const { LVT_TIMER, INITIAL_COUNT } = this.registers.values;
-    if (this.#mode === TimerMode.periodic) this.#timer.arm(nextTick(at, INITIAL_COUNT * this.#countNs, this.#options.now()));
+    if (this.#mode === TimerMode.periodic)
+      this.#timer.arm(nextTick(at, INITIAL_COUNT * this.#countNs, this.#options.now()));
     else this.state.DEADLINE = 0;
     if (!(LVT_TIMER & LVT.masked)) this.#accept(Mode.fixed, LVT_TIMER & LVT.vector, false);
   }

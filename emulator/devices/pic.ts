@@ -10,7 +10,22 @@ const OCW3 = { select: 0x08, readRegister: 0x02, isr: 0x01, poll: 0x04, setMask:
 const AUTO_EOI = 0x02;
 
 class Chip {
-  readonly values = { IRR: 0, ISR: 0, IMR: 0xff, ELCR: 0, LINES: 0, ICW2: 0, ICW4: 0, LOWEST: 7, STEP: 0, ICW1: 0, READ_ISR: 0, POLL: 0, SPECIAL_MASK: 0, ROTATE: 0 };
+  readonly values = {
+    IRR: 0,
+    ISR: 0,
+    IMR: 0xff,
+    ELCR: 0,
+    LINES: 0,
+    ICW2: 0,
+    ICW4: 0,
+    LOWEST: 7,
+    STEP: 0,
+    ICW1: 0,
+    READ_ISR: 0,
+    POLL: 0,
+    SPECIAL_MASK: 0,
+    ROTATE: 0,
+  };
   readonly #onOutput: (asserted: boolean) => void;
   readonly #elcrMask: number;
   /** The line another chip hangs on: it follows that chip's output. */
@@ -105,7 +120,19 @@ class Chip {
 
   #initialise(value: number): void {
     const v = this.values;
-    Object.assign(v, { ICW1: value, STEP: 2, IRR: v.LINES & this.#levels, ISR: 0, IMR: 0, ICW4: 0, LOWEST: 7, READ_ISR: 0, POLL: 0, SPECIAL_MASK: 0, ROTATE: 0 });
+    Object.assign(v, {
+      ICW1: value,
+      STEP: 2,
+      IRR: v.LINES & this.#levels,
+      ISR: 0,
+      IMR: 0,
+      ICW4: 0,
+      LOWEST: 7,
+      READ_ISR: 0,
+      POLL: 0,
+      SPECIAL_MASK: 0,
+      ROTATE: 0,
+    });
   }
 
   #writeOcw3(value: number): void {
@@ -159,9 +186,13 @@ export class PicPair {
     ] as const) {
       ports.claim(at, 2, {
         read: (offset) => (offset === 0 ? chip.readCommand() : chip.values.IMR),
-        write: (offset, _size, value) => (offset === 0 ? chip.writeCommand(value & 0xff) : chip.writeData(value & 0xff)),
+        write: (offset, _size, value) =>
+          offset === 0 ? chip.writeCommand(value & 0xff) : chip.writeData(value & 0xff),
       });
-      ports.claim(elcr, 1, { read: () => chip.values.ELCR, write: (_offset, _size, value) => chip.writeElcr(value) });
+      ports.claim(elcr, 1, {
+        read: () => chip.values.ELCR,
+        write: (_offset, _size, value) => chip.writeElcr(value),
+      });
     }
     lines.connect((gsi, asserted) => {
       if (gsi < 8) this.first.setLine(gsi, asserted);

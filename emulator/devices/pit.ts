@@ -11,13 +11,30 @@ const NS = 1_000_000_000;
 
 /** Split so that the product stays exact for years of guest time. */
 const ticksAt = (ns: number): number => Math.floor(ns / NS) * HERTZ + Math.floor(((ns % NS) * HERTZ) / NS);
-const nsAt = (ticks: number): number => Math.floor(ticks / HERTZ) * NS + Math.ceil(((ticks % HERTZ) * NS) / HERTZ);
+const nsAt = (ticks: number): number =>
+  Math.floor(ticks / HERTZ) * NS + Math.ceil(((ticks % HERTZ) * NS) / HERTZ);
 
-const fromBcd = (value: number): number => (value >> 12) * 1000 + ((value >> 8) & 15) * 100 + ((value >> 4) & 15) * 10 + (value & 15);
-const toBcd = (value: number): number => (Math.floor(value / 1000) % 10 << 12) | (Math.floor(value / 100) % 10 << 8) | (Math.floor(value / 10) % 10 << 4) | value % 10;
+const fromBcd = (value: number): number =>
+  (value >> 12) * 1000 + ((value >> 8) & 15) * 100 + ((value >> 4) & 15) * 10 + (value & 15);
+const toBcd = (value: number): number =>
+  ((Math.floor(value / 1000) % 10) << 12) |
+  ((Math.floor(value / 100) % 10) << 8) |
+  ((Math.floor(value / 10) % 10) << 4) |
+  (value % 10);
 
 class Counter {
-  readonly values = { CONTROL: 0x30, RELOAD: 0x10000, START: 0, GATE: 1, RUNNING: 0, LOW: 0, WRITE_HIGH: 0, READ_HIGH: 0, LATCH: -1, STATUS: -1 };
+  readonly values = {
+    CONTROL: 0x30,
+    RELOAD: 0x10000,
+    START: 0,
+    GATE: 1,
+    RUNNING: 0,
+    LOW: 0,
+    WRITE_HIGH: 0,
+    READ_HIGH: 0,
+    LATCH: -1,
+    STATUS: -1,
+  };
   readonly #now: GuestTime;
   readonly #onChange: () => void;
 
@@ -59,7 +76,14 @@ class Counter {
   }
 
   setControl(value: number): void {
-    Object.assign(this.values, { CONTROL: value & 0x3f, RUNNING: 0, WRITE_HIGH: 0, READ_HIGH: 0, LATCH: -1, STATUS: -1 });
+    Object.assign(this.values, {
+      CONTROL: value & 0x3f,
+      RUNNING: 0,
+      WRITE_HIGH: 0,
+      READ_HIGH: 0,
+      LATCH: -1,
+      STATUS: -1,
+    });
     this.#onChange();
   }
 
@@ -67,7 +91,8 @@ class Counter {
     if (this.values.LATCH < 0) this.values.LATCH = this.count;
   }
   latchStatus(): void {
-    if (this.values.STATUS < 0) this.values.STATUS = (this.output ? 0x80 : 0) | (this.values.RUNNING ? 0 : 0x40) | this.values.CONTROL;
+    if (this.values.STATUS < 0)
+      this.values.STATUS = (this.output ? 0x80 : 0) | (this.values.RUNNING ? 0 : 0x40) | this.values.CONTROL;
   }
 
   read(): number {
@@ -148,8 +173,14 @@ export class Pit {
     const idle = (): void => {};
     this.counters = [new Counter(now, rearm), new Counter(now, idle), new Counter(now, idle)];
     this.counters[2].values.GATE = 0;
-    ports.claim(0x40, 4, { read: (offset) => this.#read(offset), write: (offset, _size, value) => this.#write(offset, value & 0xff) });
-    ports.claim(0x61, 1, { read: () => this.#readPort61(), write: (_offset, _size, value) => this.#writePort61(value) });
+    ports.claim(0x40, 4, {
+      read: (offset) => this.#read(offset),
+      write: (offset, _size, value) => this.#write(offset, value & 0xff),
+    });
+    ports.claim(0x61, 1, {
+      read: () => this.#readPort61(),
+      write: (_offset, _size, value) => this.#writePort61(value),
+    });
   }
 
   #raise(): void {

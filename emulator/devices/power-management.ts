@@ -32,14 +32,32 @@ export class PowerManagement {
 
   readonly registers = bank({
     PM1_STS: { at: 0, bytes: 2, w1c: 0xffff, onWrite: () => this.#update() },
-    PM1_EN: { at: 2, bytes: 2, writable: Pm1.timer | Pm1.global | Pm1.powerButton | Pm1.rtc, onWrite: () => this.#update() },
-    PM1_CNT: { at: 4, bytes: 2, writable: 0x1c06, reset: SCI_ENABLED, onWrite: (value) => this.#control(value) },
+    PM1_EN: {
+      at: 2,
+      bytes: 2,
+      writable: Pm1.timer | Pm1.global | Pm1.powerButton | Pm1.rtc,
+      onWrite: () => this.#update(),
+    },
+    PM1_CNT: {
+      at: 4,
+      bytes: 2,
+      writable: 0x1c06,
+      reset: SCI_ENABLED,
+      onWrite: (value) => this.#control(value),
+    },
     PM_TMR: { at: 8, bytes: 4, onRead: () => this.#ticks & 0xff_ffff },
   });
 
   constructor(options: PowerManagementOptions) {
     this.#options = options;
-    this.pci = new PciFunction({ vendor: 0x8086, device: 0x7113, revision: 3, classCode: 0x068000, interruptPin: 1, interruptLine: 9 });
+    this.pci = new PciFunction({
+      vendor: 0x8086,
+      device: 0x7113,
+      revision: 3,
+      classCode: 0x068000,
+      interruptPin: 1,
+      interruptLine: 9,
+    });
     this.pci.set(0x40, 4, PM_BASE | 1);
     this.pci.set(0x80, 1, 1);
     this.#carry = options.timers.create(() => {

@@ -72,7 +72,12 @@ export function bank<const Rows extends Record<string, Register>>(rows: Rows): B
 }
 
 /** An access that is not exactly one row: every row it touches is read once. */
-function gather<Name extends string>(slots: readonly (Slot<Name> | undefined)[], at: number, size: number, get: (slot: Slot<Name>) => number): number {
+function gather<Name extends string>(
+  slots: readonly (Slot<Name> | undefined)[],
+  at: number,
+  size: number,
+  get: (slot: Slot<Name>) => number,
+): number {
   let result = 0;
   let last: Slot<Name> | undefined;
   let value = 0;
@@ -93,7 +98,7 @@ function scatter<Name extends string>(
   { at, value, size }: { at: number; value: number; size: number },
   set: (slot: Slot<Name>, value: number) => void,
 ): void {
-  for (let i = 0; i < size; ) {
+  for (let i = 0; i < size;) {
     const slot = slots[at + i];
     if (!slot) {
       i++;

@@ -93,7 +93,8 @@ export class Rtc {
     const v = this.values;
     v[0] = this.#encode(date.getUTCSeconds());
     v[2] = this.#encode(date.getUTCMinutes());
-    v[4] = v[0x0b]! & B.hours24 ? this.#encode(hours) : this.#encode(hours % 12 || 12) | (hours >= 12 ? 0x80 : 0);
+    v[4] =
+      v[0x0b]! & B.hours24 ? this.#encode(hours) : this.#encode(hours % 12 || 12) | (hours >= 12 ? 0x80 : 0);
     v[6] = date.getUTCDay() + 1;
     v[7] = this.#encode(date.getUTCDate());
     v[8] = this.#encode(date.getUTCMonth() + 1);
@@ -106,13 +107,16 @@ export class Rtc {
     if (this.values[0x0b]! & B.set) return;
     const at = (index: number): number => this.#decode(this.values[index]!);
     const raw = this.values[4]!;
-    const hours = this.values[0x0b]! & B.hours24 ? this.#decode(raw) : (this.#decode(raw & 0x7f) % 12) + (raw & 0x80 ? 12 : 0);
+    const hours =
+      this.values[0x0b]! & B.hours24
+        ? this.#decode(raw)
+        : (this.#decode(raw & 0x7f) % 12) + (raw & 0x80 ? 12 : 0);
     const time = Date.UTC(at(CENTURY) * 100 + at(9), at(8) - 1, at(7), hours, at(2), at(0));
     if (Number.isFinite(time)) this.#offsetNs = time * 1e6 - this.#options.now();
   }
 
   #encode(value: number): number {
-    return this.values[0x0b]! & B.binary ? value : (Math.floor(value / 10) << 4) | value % 10;
+    return this.values[0x0b]! & B.binary ? value : (Math.floor(value / 10) << 4) | (value % 10);
   }
   #decode(value: number): number {
     return this.values[0x0b]! & B.binary ? value : (value >> 4) * 10 + (value & 15);
@@ -130,7 +134,8 @@ export class Rtc {
     if (enabled & B.periodic && this.values[REGISTERS_A]! & A.rate) {
       if (!this.#periodic.armed) this.#periodic.arm(now + this.#periodNs);
     } else this.#periodic.disarm();
-    if (enabled & (B.alarm | B.updated) && !(enabled & B.set)) this.#second.arm(now + NS - (this.#nanoseconds % NS));
+    if (enabled & (B.alarm | B.updated) && !(enabled & B.set))
+      this.#second.arm(now + NS - (this.#nanoseconds % NS));
     else this.#second.disarm();
   }
 

@@ -134,7 +134,8 @@ export class Uart {
   get #source(): number {
     const enabled = this.registers.values.IER;
     if (enabled & IER.received && this.fifo.length > 0) {
-      const trigger = this.state.FCR & FCR.enable ? TRIGGER_LEVELS[(this.state.FCR >> 6) as 0 | 1 | 2 | 3] : 1;
+      const trigger =
+        this.state.FCR & FCR.enable ? TRIGGER_LEVELS[(this.state.FCR >> 6) as 0 | 1 | 2 | 3] : 1;
       return this.fifo.length >= trigger ? IIR.received : IIR.timeout;
     }
     return enabled & IER.transmitted && this.#transmitted ? IIR.transmitted : IIR.none;

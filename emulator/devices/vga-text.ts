@@ -58,13 +58,29 @@ export class VgaText {
     this.#memory = memory;
     this.#now = now;
     // Mode 3 as firmware leaves it: 80 columns, 25 rows of 16 lines, cursor on lines 13-14.
-    this.values.CRTC.set([0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0, 0x4f, 0x0d, 0x0e, 0, 0, 0, 0, 0x9c, 0x8e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff]);
+    this.values.CRTC.set([
+      0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0, 0x4f, 0x0d, 0x0e, 0, 0, 0, 0, 0x9c, 0x8e, 0x8f, 0x28,
+      0x1f, 0x96, 0xb9, 0xa3, 0xff,
+    ]);
     this.values.SEQUENCER.set([3, 0, 3, 0, 2]);
     this.values.GRAPHICS.set([0, 0, 0, 0, 0, 0x10, 0x0e, 0, 0xff]);
-    for (const [name, { at, count }] of Object.entries(FILES) as [keyof typeof FILES, { at: number; count: number }][]) this.#claimFile(ports, this.values[name], at, count);
-    ports.claim(0x3c0, 2, { read: (offset) => this.#readAttribute(offset), write: (offset, _size, value) => offset === 0 && this.#writeAttribute(value & 0xff) });
-    ports.claim(0x3c2, 1, { read: () => 0x10, write: (_offset, _size, value) => (this.values.MISC = value & 0xff) });
-    ports.claim(0x3c6, 4, { read: (offset) => this.#readPalette(offset), write: (offset, _size, value) => this.#writePalette(offset, value & 0xff) });
+    for (const [name, { at, count }] of Object.entries(FILES) as [
+      keyof typeof FILES,
+      { at: number; count: number },
+    ][])
+      this.#claimFile(ports, this.values[name], at, count);
+    ports.claim(0x3c0, 2, {
+      read: (offset) => this.#readAttribute(offset),
+      write: (offset, _size, value) => offset === 0 && this.#writeAttribute(value & 0xff),
+    });
+    ports.claim(0x3c2, 1, {
+      read: () => 0x10,
+      write: (_offset, _size, value) => (this.values.MISC = value & 0xff),
+    });
+    ports.claim(0x3c6, 4, {
+      read: (offset) => this.#readPalette(offset),
+      write: (offset, _size, value) => this.#writePalette(offset, value & 0xff),
+    });
     ports.claim(0x3cc, 1, { read: () => this.values.MISC, write: () => {} });
     ports.claim(0x3da, 1, { read: () => this.#readStatus(), write: () => {} });
   }
@@ -85,7 +101,8 @@ export class VgaText {
   #claimFile(ports: PortMap, file: Uint8Array, at: number, count: number): void {
     let index = 0;
     ports.claim(at, 2, {
-      read: (offset, size) => (size === 2 ? index | (file[index % count]! << 8) : offset === 0 ? index : file[index % count]!),
+      read: (offset, size) =>
+        size === 2 ? index | (file[index % count]! << 8) : offset === 0 ? index : file[index % count]!,
       write: (offset, size, value) => {
         if (offset === 0) index = value & 0xff;
         if (offset === 1 || size === 2) file[index % count] = size === 2 ? value >> 8 : value;

@@ -87,19 +87,41 @@ export class Board implements CpuHost {
     this.hpet = new Hpet({ mmio, lines, timers, now });
     this.pit = new Pit({ ports, irq: lines.wire(Gsi.timer), timers, now });
     this.rtc = new Rtc({ ports, irq: lines.wire(Gsi.rtc), timers, now, wallClockMs: options.wallClockMs });
-    this.uart = new Uart({ ports, base: 0x3f8, irq: lines.wire(Gsi.serial1), timers, now, transmit: options.onSerial });
+    this.uart = new Uart({
+      ports,
+      base: 0x3f8,
+      irq: lines.wire(Gsi.serial1),
+      timers,
+      now,
+      transmit: options.onSerial,
+    });
     this.keyboard = new Keyboard({ ports, irq: lines.wire(Gsi.keyboard), onReset: options.onReset });
     this.vga = new VgaText({ ports, memory, now });
-    this.power = new PowerManagement({ ports, irq: lines.wire(Gsi.sci), timers, now, onPowerOff: options.onPowerOff });
+    this.power = new PowerManagement({
+      ports,
+      irq: lines.wire(Gsi.sci),
+      timers,
+      now,
+      onPowerOff: options.onPowerOff,
+    });
     ports.claim(0x92, 1, this.#systemControl());
     ports.claim(0x80, 1, { read: () => 0, write: () => {} });
-    this.pci = new PciBus({ mmio, ports, onResetControl: (value) => isResetWrite(value) && options.onReset() });
+    this.pci = new PciBus({
+      mmio,
+      ports,
+      onResetControl: (value) => isResetWrite(value) && options.onReset(),
+    });
     this.pci.add(Slot.host, 0, hostBridge());
     this.pci.add(Slot.isa, 0, isaBridge());
     this.pci.add(Slot.isa, POWER_FUNCTION, this.power.pci);
-    this.disks = options.disks.map((disk, i) => this.#plug(Slot.disks[i]!, (port) => new VirtioBlk(port, { disk, id: `virga-disk-${i}`, timers })));
+    this.disks = options.disks.map((disk, i) =>
+      this.#plug(Slot.disks[i]!, (port) => new VirtioBlk(port, { disk, id: `virga-disk-${i}`, timers })),
+    );
     this.#plug(Slot.rng, (port) => new VirtioRng(port, options.random32));
-    this.console = this.#plug(Slot.console, (port) => new VirtioConsole(port, options.onConsole, options.terminal));
+    this.console = this.#plug(
+      Slot.console,
+      (port) => new VirtioConsole(port, options.onConsole, options.terminal),
+    );
   }
 
   /** The tables that tell the guest all this, for the loader to put into RAM. */
@@ -164,6 +186,9 @@ export class Board implements CpuHost {
 
   /** Port 92h: bit 0 is the fast reset. A20 is always open. */
   #systemControl(): Region {
-    return { read: () => 0x02, write: (_offset, _size, value) => void (value & 1 && this.#options.onReset()) };
+    return {
+      read: () => 0x02,
+      write: (_offset, _size, value) => void (value & 1 && this.#options.onReset()),
+    };
   }
 }

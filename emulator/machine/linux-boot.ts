@@ -23,7 +23,13 @@ export interface BootState {
 }
 
 /** Low memory as this loader lays it out. The kernel copies what it needs before it reuses any of it. */
-const Low = { gdt: 0x1000, pageTables: 0x2000, parameters: 0x1_0000, commandLine: 0x1_1000, end: 0x9_fc00 } as const;
+const Low = {
+  gdt: 0x1000,
+  pageTables: 0x2000,
+  parameters: 0x1_0000,
+  commandLine: 0x1_1000,
+  end: 0x9_fc00,
+} as const;
 const HIGH_RAM = 0x10_0000;
 const MAX_COMMAND_LINE = 2047;
 const PAGE = 4096;
@@ -36,7 +42,11 @@ interface Image {
   readonly entry: number;
   /** First address after everything the kernel uses before it knows its memory. */
   readonly end: number;
-  readonly segments: readonly { readonly address: number; readonly bytes: Uint8Array; readonly memoryBytes: number }[];
+  readonly segments: readonly {
+    readonly address: number;
+    readonly bytes: Uint8Array;
+    readonly memoryBytes: number;
+  }[];
   readonly setupHeader?: Uint8Array;
   readonly initrdMax: number;
 }
@@ -44,11 +54,14 @@ interface Image {
 const bad = (problem: string): Outcome<never> => fail({ code: "bad-image", problem });
 
 export function loadLinux(memory: GuestMemory, boot: LinuxBoot): Outcome<BootState> {
-  const parsed = isElf(boot.kernel) ? parseElf(boot.kernel, memory.sizeBytes) : parseBzImage(boot.kernel, memory.sizeBytes);
+  const parsed = isElf(boot.kernel)
+    ? parseElf(boot.kernel, memory.sizeBytes)
+    : parseBzImage(boot.kernel, memory.sizeBytes);
   if (!parsed.ok) return parsed;
   const image = parsed.value;
   const commandLine = new TextEncoder().encode(boot.commandLine);
-  if (commandLine.length > MAX_COMMAND_LINE) return bad(`the command line is longer than ${MAX_COMMAND_LINE} bytes`);
+  if (commandLine.length > MAX_COMMAND_LINE)
+    return bad(`the command line is longer than ${MAX_COMMAND_LINE} bytes`);
   const initrdAt = placeInitrd(memory.sizeBytes, image, boot.initrd?.length ?? 0);
   if (!initrdAt.ok) return initrdAt;
 
@@ -63,10 +76,16 @@ export function loadLinux(memory: GuestMemory, boot: LinuxBoot): Outcome<BootSta
   memory.write(Low.parameters, bootParameters(memory.sizeBytes, image, boot, initrdAt.value));
   writeGdt(memory);
   writePageTables(memory);
-  return ok({ entry: image.entry, bootParameters: Low.parameters, pageTables: Low.pageTables, gdt: { address: Low.gdt, limit: 8 * GDT.length - 1 } });
+  return ok({
+    entry: image.entry,
+    bootParameters: Low.parameters,
+    pageTables: Low.pageTables,
+    gdt: { address: Low.gdt, limit: 8 * GDT.length - 1 },
+  });
 }
 
-const isElf = (bytes: Uint8Array): boolean => bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46;
+const isElf = (bytes: Uint8Array): boolean =>
+  bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46;
 
 /** 64-bit fields of a hostile file: a number when it can be an address here, else Infinity, which no check lets pass. */
 const u64 = (view: DataView, at: number): number => {
@@ -84,18 +103,24 @@ function parseElf(file: Uint8Array, ramBytes: number): Outcome<Image> {
   const table = u64(view, 32);
   const entryBytes = view.getUint16(54, true);
   const count = view.getUint16(56, true);
-  if (entryBytes < 56 || count === 0 || table + entryBytes * count > file.length) return bad("the kernel's program headers lie outside the file");
+  if (entryBytes < 56 || count === 0 || table + entryBytes * count > file.length)
+    return bad("the kernel's program headers lie outside the file");
   const segments = [];
   for (let i = 0; i < count; i++) {
     const at = table + entryBytes * i;
     if (view.getUint32(at, true) !== 1) continue;
-    const [offset, address, fileBytes, memoryBytes] = [8, 24, 32, 40].map((field) => u64(view, at + field)) as [number, number, number, number];
+    const [offset, address, fileBytes, memoryBytes] = [8, 24, 32, 40].map((field) =>
+      u64(view, at + field),
+    ) as [number, number, number, number];
     if (memoryBytes === 0) continue;
-    if (fileBytes > memoryBytes || offset + fileBytes > file.length) return bad("a segment of the kernel lies outside the file");
-    if (address < HIGH_RAM || address + memoryBytes > ramBytes) return bad(`the kernel needs RAM up to ${Math.ceil((address + memoryBytes) / 2 ** 20)} MiB`);
+    if (fileBytes > memoryBytes || offset + fileBytes > file.length)
+      return bad("a segment of the kernel lies outside the file");
+    if (address < HIGH_RAM || address + memoryBytes > ramBytes)
+      return bad(`the kernel needs RAM up to ${Math.ceil((address + memoryBytes) / 2 ** 20)} MiB`);
     segments.push({ address, bytes: file.subarray(offset, offset + fileBytes), memoryBytes });
   }
-  if (!segments.some(({ address, memoryBytes }) => entry >= address && entry < address + memoryBytes)) return bad("the kernel's entry lies outside its segments");
+  if (!segments.some(({ address, memoryBytes }) => entry >= address && entry < address + memoryBytes))
+    return bad("the kernel's entry lies outside its segments");
   const end = Math.max(...segments.map(({ address, memoryBytes }) => address + memoryBytes));
   return ok({ entry, end, segments, initrdMax: 0x7fff_ffff });
 }
@@ -104,8 +129,10 @@ function parseElf(file: Uint8Array, ramBytes: number): Outcome<Image> {
 function parseBzImage(file: Uint8Array, ramBytes: number): Outcome<Image> {
   if (file.length < SETUP_HEADER_END) return bad("the kernel is shorter than a setup header");
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  if (view.getUint16(0x1fe, true) !== 0xaa55 || view.getUint32(0x202, true) !== 0x5372_6448) return bad("the kernel is neither an ELF file nor a bzImage");
-  if (view.getUint16(0x206, true) < 0x020c || !(view.getUint16(0x236, true) & 1)) return bad("the kernel has no 64-bit entry");
+  if (view.getUint16(0x1fe, true) !== 0xaa55 || view.getUint32(0x202, true) !== 0x5372_6448)
+    return bad("the kernel is neither an ELF file nor a bzImage");
+  if (view.getUint16(0x206, true) < 0x020c || !(view.getUint16(0x236, true) & 1))
+    return bad("the kernel has no 64-bit entry");
   const setupBytes = ((file[0x1f1] || 4) + 1) * 512;
   if (setupBytes + 0x200 >= file.length) return bad("the kernel's setup sectors lie outside the file");
   const relocatable = file[0x234] !== 0;
@@ -130,7 +157,9 @@ function placeInitrd(ramBytes: number, image: Image, length: number): Outcome<nu
   if (length === 0) return ok(0);
   const top = Math.min(ramBytes, image.initrdMax + 1);
   const at = Math.floor((top - length) / PAGE) * PAGE;
-  return at >= image.end ? ok(at) : bad(`the initial RAM disk of ${Math.ceil(length / 2 ** 20)} MiB does not fit beside the kernel`);
+  return at >= image.end
+    ? ok(at)
+    : bad(`the initial RAM disk of ${Math.ceil(length / 2 ** 20)} MiB does not fit beside the kernel`);
 }
 
 function bootParameters(ramBytes: number, image: Image, boot: LinuxBoot, initrdAt: number): Uint8Array {
@@ -167,7 +196,9 @@ function bootParameters(ramBytes: number, image: Image, boot: LinuxBoot, initrdA
 }
 
 /** RAM (1) and what lies between conventional memory and 1 MiB (2): video memory and the ACPI tables. */
-export function e820(ramBytes: number): readonly { readonly start: number; readonly end: number; readonly type: 1 | 2 }[] {
+export function e820(
+  ramBytes: number,
+): readonly { readonly start: number; readonly end: number; readonly type: 1 | 2 }[] {
   return [
     { start: 0, end: Low.end, type: 1 },
     { start: Low.end, end: HIGH_RAM, type: 2 },

@@ -32,7 +32,9 @@ export interface BootFiles {
 
 export type MachineState = "starting" | "running" | "paused" | "off";
 /** How a machine ended. `reset` only where the machine is told to stop there. */
-export type MachineEnd = { readonly reason: "power-off" | "reset" } | { readonly reason: "failed"; readonly failure: Failure };
+export type MachineEnd =
+  | { readonly reason: "power-off" | "reset" }
+  | { readonly reason: "failed"; readonly failure: Failure };
 
 /** What the machine tells; every one of them may be called from inside the run loop and must return soon. */
 export interface MachineEvents {
@@ -102,12 +104,31 @@ export class Machine {
     this.#options = options;
     this.done = new Promise((resolve) => (this.#end = resolve));
     const { host, events } = options;
-    this.#cpu = new Cpu({ module: options.module, memoryMiB: options.memoryMiB, host: this.#forwardingHost(), shared: options.shared });
-    this.#memory = new GuestMemory({ ram: this.#cpu.ram, onWrite: (address, length) => this.#cpu.invalidate(address, length) });
+    this.#cpu = new Cpu({
+      module: options.module,
+      memoryMiB: options.memoryMiB,
+      host: this.#forwardingHost(),
+      shared: options.shared,
+    });
+    this.#memory = new GuestMemory({
+      ram: this.#cpu.ram,
+      onWrite: (address, length) => this.#cpu.invalidate(address, length),
+    });
     this.#meter = new Meter(() => host.nowNs(), this.#cpu);
     const fixed = options.nsPerInstruction;
-    this.#clock = fixed === undefined ? new HostClock(() => host.nowNs()) : new CountedClock(() => this.#meter.instructions, fixed);
-    this.#disks = options.disks.map((device) => new PatientDisk({ device, hostNs: () => host.nowNs(), onFailure: (failure) => this.#fail(failure), onSettled: () => this.wake() }));
+    this.#clock =
+      fixed === undefined
+        ? new HostClock(() => host.nowNs())
+        : new CountedClock(() => this.#meter.instructions, fixed);
+    this.#disks = options.disks.map(
+      (device) =>
+        new PatientDisk({
+          device,
+          hostNs: () => host.nowNs(),
+          onFailure: (failure) => this.#fail(failure),
+          onSettled: () => this.wake(),
+        }),
+    );
     this.#serial = new SerialBatch((bytes) => events.serial(bytes));
     this.#screen = new ScreenWatch((screen) => events.textScreen?.(screen));
     this.#timers = this.#newTimers();
@@ -117,7 +138,10 @@ export class Machine {
   /** Loads the kernel and runs until the machine is off. Resolves with why it could not start, or when it runs. */
   async start(): Promise<Outcome<null>> {
     const booted = await this.#boot();
-    if (booted.ok) void this.#loop().catch((problem: unknown) => this.#crash({ code: "internal", incident: String(problem) }));
+    if (booted.ok)
+      void this.#loop().catch((problem: unknown) =>
+        this.#crash({ code: "internal", incident: String(problem) }),
+      );
     else this.#crash(booted.failure);
     return booted;
   }
@@ -153,8 +177,14 @@ export class Machine {
 
   /** Rates are those since the last call. */
   stats(): MachineStats {
-    const count = (kind: "reads" | "writes"): number => this.#board.disks.reduce((sum, disk) => sum + disk.counters[kind], 0);
-    return { ...this.#meter.sample(), guestMs: this.#clock.now() / 1e6, diskReads: count("reads"), diskWrites: count("writes") };
+    const count = (kind: "reads" | "writes"): number =>
+      this.#board.disks.reduce((sum, disk) => sum + disk.counters[kind], 0);
+    return {
+      ...this.#meter.sample(),
+      guestMs: this.#clock.now() / 1e6,
+      diskReads: count("reads"),
+      diskWrites: count("writes"),
+    };
   }
 
   /** Ends a sleep: something has happened that the loop must see. */
@@ -236,7 +266,11 @@ export class Machine {
     this.#memory.fill(0, this.#memory.sizeBytes, 0);
     this.#timers = this.#newTimers();
     this.#board = this.#newBoard();
-    const loaded = loadLinux(this.#memory, { ...files.value, commandLine: this.#options.commandLine, acpi: Board.acpi() });
+    const loaded = loadLinux(this.#memory, {
+      ...files.value,
+      commandLine: this.#options.commandLine,
+      acpi: Board.acpi(),
+    });
     if (!loaded.ok) return loaded;
     enterLongMode(this.#cpu, loaded.value);
     this.#board.localApic.enterVirtualWireMode();
@@ -279,7 +313,10 @@ export class Machine {
     this.#timers.runDue(now);
     const ahead = this.#timers.nextNs - now;
     const wanted = this.#meter.instructionsIn(ahead, this.#options.nsPerInstruction);
-    const budget = Math.max(Math.min(SLICE_INSTRUCTIONS, wanted), this.#options.nsPerInstruction === undefined ? MIN_SLICE_INSTRUCTIONS : 1);
+    const budget = Math.max(
+      Math.min(SLICE_INSTRUCTIONS, wanted),
+      this.#options.nsPerInstruction === undefined ? MIN_SLICE_INSTRUCTIONS : 1,
+    );
     this.#sliceEndNs = now + this.#meter.nsFor(budget, this.#options.nsPerInstruction);
     this.#inSlice = true;
     const exit = this.#meter.measure(() => this.#cpu.run(budget));
@@ -291,7 +328,8 @@ export class Machine {
   async #idle(): Promise<void> {
     this.#show();
     const next = this.#timers.nextNs;
-    if (this.#disks.some((disk) => disk.busy) && this.#options.nsPerInstruction !== undefined) return this.#sleep(Infinity);
+    if (this.#disks.some((disk) => disk.busy) && this.#options.nsPerInstruction !== undefined)
+      return this.#sleep(Infinity);
     if (this.#clock.skipTo(next)) return;
     const ms = (next - this.#clock.now()) / 1e6;
     if (ms <= 0) return;
@@ -315,7 +353,8 @@ export class Machine {
 
   #oldestRead(): { offset: number; sinceNs: number } | undefined {
     let oldest: { offset: number; sinceNs: number } | undefined;
-    for (const { oldestRead } of this.#disks) if (oldestRead && (!oldest || oldestRead.sinceNs < oldest.sinceNs)) oldest = oldestRead;
+    for (const { oldestRead } of this.#disks)
+      if (oldestRead && (!oldest || oldestRead.sinceNs < oldest.sinceNs)) oldest = oldestRead;
     return oldest;
   }
 
@@ -323,7 +362,9 @@ export class Machine {
   #blocked(): boolean {
     const oldest = this.#oldestRead();
     const now = this.#options.host.nowNs();
-    const late = oldest !== undefined && (now - oldest.sinceNs > STALL_NS || this.#options.nsPerInstruction !== undefined);
+    const late =
+      oldest !== undefined &&
+      (now - oldest.sinceNs > STALL_NS || this.#options.nsPerInstruction !== undefined);
     if (late && !this.#stall) {
       this.#stall = { on: "disk", sinceMs: oldest.sinceNs / 1e6, offset: oldest.offset };
       this.#meter.stallBegins();
@@ -386,7 +427,8 @@ export class Machine {
   /** Hands on what the guest has said and drawn. */
   #show(): void {
     this.#serial.flush();
-    if (this.#options.events.textScreen && this.#screen.due(this.#options.host.nowNs(), SCREEN_NS)) this.#screen.look(this.#board.vga.screen());
+    if (this.#options.events.textScreen && this.#screen.due(this.#options.host.nowNs(), SCREEN_NS))
+      this.#screen.look(this.#board.vga.screen());
   }
 }
 

@@ -57,7 +57,9 @@ export class PatientDisk implements Disk {
     const bytes = await this.#persist(async () => {
       const outcome = await this.#options.device.read(offset, length);
       const short = outcome.ok && outcome.value.length !== length;
-      return short ? { ok: false, failure: { code: "corrupt", what: `disk read of ${length} bytes at ${offset}` } } : outcome;
+      return short
+        ? { ok: false, failure: { code: "corrupt", what: `disk read of ${length} bytes at ${offset}` } }
+        : outcome;
     });
     this.#reads.delete(waiting);
     this.#options.onSettled();
@@ -79,7 +81,10 @@ export class PatientDisk implements Disk {
   async #persist<T>(attempt: () => Promise<Outcome<T>>): Promise<T> {
     this.#operations++;
     for (;;) {
-      const outcome = await attempt().catch((problem: unknown): Outcome<T> => ({ ok: false, failure: { code: "internal", incident: String(problem) } }));
+      const outcome = await attempt().catch((problem: unknown): Outcome<T> => ({
+        ok: false,
+        failure: { code: "internal", incident: String(problem) },
+      }));
       if (outcome.ok) {
         this.#operations--;
         this.#options.onSettled();

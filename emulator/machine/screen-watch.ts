@@ -18,7 +18,8 @@ export class ScreenWatch {
 
   look(screen: TextScreen): void {
     const last = this.#last;
-    if (last && last.cursor === screen.cursor && last.cells.every((cell, i) => cell === screen.cells[i])) return;
+    if (last && last.cursor === screen.cursor && last.cells.every((cell, i) => cell === screen.cells[i]))
+      return;
     this.#last = screen;
     this.#send(screen);
   }

@@ -4,15 +4,32 @@
  */
 export type Aml = readonly number[];
 
-const Op = { zero: 0x00, one: 0x01, name: 0x08, byte: 0x0a, word: 0x0b, dword: 0x0c, string: 0x0d, scope: 0x10, buffer: 0x11, package: 0x12, extended: 0x5b, device: 0x82 } as const;
+const Op = {
+  zero: 0x00,
+  one: 0x01,
+  name: 0x08,
+  byte: 0x0a,
+  word: 0x0b,
+  dword: 0x0c,
+  string: 0x0d,
+  scope: 0x10,
+  buffer: 0x11,
+  package: 0x12,
+  extended: 0x5b,
+  device: 0x82,
+} as const;
 
-const little = (value: number, bytes: number): number[] => Array.from({ length: bytes }, (_, i) => Math.floor(value / 2 ** (8 * i)) & 0xff);
+const little = (value: number, bytes: number): number[] =>
+  Array.from({ length: bytes }, (_, i) => Math.floor(value / 2 ** (8 * i)) & 0xff);
 const ascii = (text: string): number[] => Array.from(text, (character) => character.charCodeAt(0));
 
 /** A name path: segments of four characters, padded with "_"; a leading backslash is the root (§20.2.2). */
 function namePath(path: string): number[] {
   const root = path.startsWith("\\") ? [0x5c] : [];
-  const segments = path.replace("\\", "").split(".").map((segment) => ascii(segment.padEnd(4, "_")));
+  const segments = path
+    .replace("\\", "")
+    .split(".")
+    .map((segment) => ascii(segment.padEnd(4, "_")));
   const prefix = segments.length === 1 ? [] : segments.length === 2 ? [0x2e] : [0x2f, segments.length];
   return [...root, ...prefix, ...segments.flat()];
 }
@@ -33,9 +50,19 @@ export function integer(value: number): Aml {
 }
 export const text = (value: string): Aml => [Op.string, ...ascii(value), 0];
 export const name = (path: string, value: Aml): Aml => [Op.name, ...namePath(path), ...value];
-export const scope = (path: string, ...terms: readonly Aml[]): Aml => [Op.scope, ...withLength([...namePath(path), ...terms.flat()])];
-export const device = (path: string, ...terms: readonly Aml[]): Aml => [Op.extended, Op.device, ...withLength([...namePath(path), ...terms.flat()])];
-export const packageOf = (...elements: readonly Aml[]): Aml => [Op.package, ...withLength([elements.length, ...elements.flat()])];
+export const scope = (path: string, ...terms: readonly Aml[]): Aml => [
+  Op.scope,
+  ...withLength([...namePath(path), ...terms.flat()]),
+];
+export const device = (path: string, ...terms: readonly Aml[]): Aml => [
+  Op.extended,
+  Op.device,
+  ...withLength([...namePath(path), ...terms.flat()]),
+];
+export const packageOf = (...elements: readonly Aml[]): Aml => [
+  Op.package,
+  ...withLength([elements.length, ...elements.flat()]),
+];
 
 /** EISAID("PNP0A03"): three letters in 5 bits each, then the product number, big-endian (§19.3.4). */
 export function eisaId(id: string): Aml {
@@ -51,12 +78,26 @@ export function resources(...descriptors: readonly Aml[]): Aml {
   return [Op.buffer, ...withLength([...integer(bytes.length), ...bytes])];
 }
 /** Fixed ports, 16-bit decode (§6.4.2.5). */
-export const ports = (start: number, length: number): Aml => [0x47, 0x01, ...little(start, 2), ...little(start, 2), 0x01, length];
+export const ports = (start: number, length: number): Aml => [
+  0x47,
+  0x01,
+  ...little(start, 2),
+  ...little(start, 2),
+  0x01,
+  length,
+];
 /** An ISA interrupt: edge, active high, exclusive (§6.4.2.1). */
 export const irq = (line: number): Aml => [0x22, ...little(1 << line, 2)];
 
 /** Windows of a bridge (§6.4.3.5): fixed at both ends, produced by the bridge for what is behind it. */
-const window = (tag: number, bytes: number, kind: number, flags: number, first: number, last: number): Aml => [
+const window = (
+  tag: number,
+  bytes: number,
+  kind: number,
+  flags: number,
+  first: number,
+  last: number,
+): Aml => [
   tag,
   ...little(3 + 5 * bytes, 2),
   kind,

@@ -106,7 +106,13 @@ function facs(): Uint8Array {
 function fadt(facsAt: number, dsdtAt: number): Uint8Array {
   const table = new Table("FACP", 4, 244);
   const { bytes, view } = table;
-  const Flag = { wbinvd: 1 << 0, c1: 1 << 2, noSleepButton: 1 << 5, noFixedRtc: 1 << 6, resetRegister: 1 << 10 } as const;
+  const Flag = {
+    wbinvd: 1 << 0,
+    c1: 1 << 2,
+    noSleepButton: 1 << 5,
+    noFixedRtc: 1 << 6,
+    resetRegister: 1 << 10,
+  } as const;
   view.setUint32(36, facsAt, true);
   view.setUint32(40, dsdtAt, true);
   bytes[45] = 1;
@@ -122,7 +128,11 @@ function fadt(facsAt: number, dsdtAt: number): Uint8Array {
   bytes[108] = 0x32;
   // Legacy devices and an 8042 are there.
   view.setUint16(109, 0x0003, true);
-  view.setUint32(112, Flag.wbinvd | Flag.c1 | Flag.noSleepButton | Flag.noFixedRtc | Flag.resetRegister, true);
+  view.setUint32(
+    112,
+    Flag.wbinvd | Flag.c1 | Flag.noSleepButton | Flag.noFixedRtc | Flag.resetRegister,
+    true,
+  );
   table.ports(116, 0xcf9, 8, 1);
   bytes[128] = 0x06;
   view.setUint32(132, facsAt, true);
@@ -135,7 +145,12 @@ function fadt(facsAt: number, dsdtAt: number): Uint8Array {
 
 /** §5.2.12: one processor, one IOAPIC, the timer on input 2, the SCI as an active-high level, NMI on LINT1. */
 function madt(): Uint8Array {
-  const word = (value: number): number[] => [value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24];
+  const word = (value: number): number[] => [
+    value & 0xff,
+    (value >>> 8) & 0xff,
+    (value >>> 16) & 0xff,
+    value >>> 24,
+  ];
   const LEVEL_HIGH = 0x0d;
   const entries = [
     [0, 8, 0, 0, ...word(1)],
@@ -164,7 +179,13 @@ function hpet(): Uint8Array {
 function dsdt(pciWindow: AcpiOptions["pciWindow"]): Uint8Array {
   const { device, eisaId, integer, irq, name, packageOf, ports, resources, scope } = aml;
   const isa = (path: string, id: string, ...descriptors: aml.Aml[]): aml.Aml =>
-    device(path, name("_HID", eisaId(id)), name("_UID", integer(1)), name("_STA", integer(0x0f)), name("_CRS", resources(...descriptors)));
+    device(
+      path,
+      name("_HID", eisaId(id)),
+      name("_UID", integer(1)),
+      name("_STA", integer(0x0f)),
+      name("_CRS", resources(...descriptors)),
+    );
   // _PRT: all four pins of every slot, straight to their GSI (§6.2.13).
   const routes = Array.from({ length: 32 * 4 }, (_, i) => {
     const [slot, pin] = [i >> 2, i & 3];
@@ -195,7 +216,10 @@ function dsdt(pciWindow: AcpiOptions["pciWindow"]): Uint8Array {
       isa("COM1", "PNP0501", ports(0x3f8, 8), irq(Gsi.serial1)),
     ),
   );
-  const sleep = name("\\_S5", packageOf(integer(SLEEP_TYPE_S5), integer(SLEEP_TYPE_S5), integer(0), integer(0)));
+  const sleep = name(
+    "\\_S5",
+    packageOf(integer(SLEEP_TYPE_S5), integer(SLEEP_TYPE_S5), integer(0), integer(0)),
+  );
   const body = [...scope("\\_SB", root), ...sleep];
   const table = new Table("DSDT", 2, HEADER_BYTES + body.length);
   table.bytes.set(body, HEADER_BYTES);

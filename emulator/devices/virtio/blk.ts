@@ -16,7 +16,14 @@ export interface Disk {
   discard(offset: number, length: number): Promise<void>;
 }
 
-const Feature = { segMax: 1 << 2, readOnly: 1 << 5, blockSize: 1 << 6, flush: 1 << 9, discard: 1 << 13, writeZeroes: 1 << 14 } as const;
+const Feature = {
+  segMax: 1 << 2,
+  readOnly: 1 << 5,
+  blockSize: 1 << 6,
+  flush: 1 << 9,
+  discard: 1 << 13,
+  writeZeroes: 1 << 14,
+} as const;
 const Type = { read: 0, write: 1, flush: 4, id: 8, discard: 11, writeZeroes: 13 } as const;
 const Status = { ok: 0, error: 1, unsupported: 2 } as const;
 const SECTOR = 512;
@@ -67,7 +74,8 @@ export class VirtioBlk implements VirtioModel {
     this.#id = new Uint8Array(ID_BYTES);
     this.#id.set(new TextEncoder().encode(id).subarray(0, ID_BYTES));
     const writable = Feature.discard | Feature.writeZeroes;
-    this.features = Feature.segMax | Feature.blockSize | Feature.flush | (disk.readOnly ? Feature.readOnly : writable);
+    this.features =
+      Feature.segMax | Feature.blockSize | Feature.flush | (disk.readOnly ? Feature.readOnly : writable);
     this.#layConfig(Math.floor(disk.sizeBytes / SECTOR));
   }
 
@@ -118,7 +126,8 @@ export class VirtioBlk implements VirtioModel {
     else if (type === Type.write) this.#write(chain, offset, payload);
     else if (type === Type.flush) this.#wait(chain, 0, this.#disk.flush());
     else if (type === Type.id) this.#answer(chain, Status.ok, this.#id.subarray(0, room));
-    else if ((type === Type.discard || type === Type.writeZeroes) && !this.#disk.readOnly) this.#discard(chain, payload);
+    else if ((type === Type.discard || type === Type.writeZeroes) && !this.#disk.readOnly)
+      this.#discard(chain, payload);
     else this.#answer(chain, Status.unsupported);
   }
 
@@ -137,7 +146,11 @@ export class VirtioBlk implements VirtioModel {
     if (this.#disk.readOnly || !this.#inDisk(offset, length)) return this.#answer(chain, Status.error);
     if (length === 0) return this.#answer(chain, Status.ok);
     this.counters.writes++;
-    this.#wait(chain, length, this.#disk.write(offset, gather(this.#port.memory, chain.readable, HEADER_BYTES, length)));
+    this.#wait(
+      chain,
+      length,
+      this.#disk.write(offset, gather(this.#port.memory, chain.readable, HEADER_BYTES, length)),
+    );
   }
 
   /** Discarded sectors read as zeros, so writing zeroes is the same (§5.2.6.2). */
@@ -146,10 +159,14 @@ export class VirtioBlk implements VirtioModel {
     if (!Number.isInteger(count) || count < 1 || count > MAX_RANGES) return this.#answer(chain, Status.error);
     const list = new DataView(gather(this.#port.memory, chain.readable, HEADER_BYTES, payload).buffer);
     const ranges = Array.from({ length: count }, (_, i) => ({
-      offset: (list.getUint32(i * RANGE_BYTES, true) + list.getUint32(i * RANGE_BYTES + 4, true) * 2 ** 32) * SECTOR,
+      offset:
+        (list.getUint32(i * RANGE_BYTES, true) + list.getUint32(i * RANGE_BYTES + 4, true) * 2 ** 32) *
+        SECTOR,
       length: list.getUint32(i * RANGE_BYTES + 8, true) * SECTOR,
     }));
-    const valid = ranges.every(({ offset, length }) => length <= MAX_RANGE_SECTORS * SECTOR && offset + length <= this.#disk.sizeBytes);
+    const valid = ranges.every(
+      ({ offset, length }) => length <= MAX_RANGE_SECTORS * SECTOR && offset + length <= this.#disk.sizeBytes,
+    );
     if (!valid) return this.#answer(chain, Status.error);
     const wanted = ranges.filter(({ length }) => length > 0);
     this.#wait(chain, 0, Promise.all(wanted.map(({ offset, length }) => this.#disk.discard(offset, length))));

@@ -53,7 +53,9 @@ export class VirtioConsole implements VirtioModel {
   onNotify(index: number): void {
     if (index === Queue.receive) return this.#deliver();
     this.#port.queues[Queue.transmit]!.drain((chain) => {
-      this.#transmit(gather(this.#port.memory, chain.readable, 0, Math.min(chain.readableBytes, MAX_SEND_BYTES)));
+      this.#transmit(
+        gather(this.#port.memory, chain.readable, 0, Math.min(chain.readableBytes, MAX_SEND_BYTES)),
+      );
       this.#port.complete(Queue.transmit, chain.head, 0);
       return true;
     });

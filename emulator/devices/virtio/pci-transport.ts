@@ -38,7 +38,14 @@ export interface VirtioPort {
   needsReset(): void;
 }
 
-const Status = { acknowledge: 1, driver: 2, driverOk: 4, featuresOk: 8, needsReset: 64, failed: 128 } as const;
+const Status = {
+  acknowledge: 1,
+  driver: 2,
+  driverOk: 4,
+  featuresOk: 8,
+  needsReset: 64,
+  failed: 128,
+} as const;
 const INDIRECT_DESC = 1 << 28;
 /** Bit 32, in the upper word. */
 const VERSION_1 = 1;
@@ -74,18 +81,48 @@ export class VirtioPci implements VirtioPort {
 
   /** §4.1.4.3: names without the prefix; queue fields act on the selected queue. */
   readonly common = bank({
-    DEVICE_FEATURE_SELECT: { at: 0x00, bytes: 4, writable: 0xffff_ffff, onWrite: (value) => (this.#offeredWord = value) },
+    DEVICE_FEATURE_SELECT: {
+      at: 0x00,
+      bytes: 4,
+      writable: 0xffff_ffff,
+      onWrite: (value) => (this.#offeredWord = value),
+    },
     DEVICE_FEATURE: { at: 0x04, bytes: 4, onRead: () => this.#offered(this.#offeredWord) },
-    DRIVER_FEATURE_SELECT: { at: 0x08, bytes: 4, writable: 0xffff_ffff, onWrite: (value) => (this.#acceptedWord = value) },
-    DRIVER_FEATURE: { at: 0x0c, bytes: 4, onRead: () => this.driverFeatures[this.#acceptedWord] ?? 0, onWrite: (value) => this.#accept(value) },
+    DRIVER_FEATURE_SELECT: {
+      at: 0x08,
+      bytes: 4,
+      writable: 0xffff_ffff,
+      onWrite: (value) => (this.#acceptedWord = value),
+    },
+    DRIVER_FEATURE: {
+      at: 0x0c,
+      bytes: 4,
+      onRead: () => this.driverFeatures[this.#acceptedWord] ?? 0,
+      onWrite: (value) => this.#accept(value),
+    },
     CONFIG_VECTOR: { at: 0x10, bytes: 2, writable: 0xffff, reset: 0xffff },
     NUM_QUEUES: { at: 0x12, bytes: 2, onRead: () => this.queues.length },
     STATUS: { at: 0x14, onWrite: (value) => this.#setStatus(value) },
     GENERATION: { at: 0x15 },
     QUEUE_SELECT: { at: 0x16, bytes: 2, writable: 0xffff, onWrite: (value) => (this.#selected = value) },
-    QUEUE_SIZE: { at: 0x18, bytes: 2, onRead: () => this.#queue?.values.SIZE ?? 0, onWrite: (value) => this.#setSize(value) },
-    QUEUE_VECTOR: { at: 0x1a, bytes: 2, onRead: () => this.#queue?.values.VECTOR ?? 0xffff, onWrite: (value) => this.#setVector(value) },
-    QUEUE_ENABLE: { at: 0x1c, bytes: 2, onRead: () => this.#queue?.values.ENABLE ?? 0, onWrite: (value) => this.#enableQueue(value) },
+    QUEUE_SIZE: {
+      at: 0x18,
+      bytes: 2,
+      onRead: () => this.#queue?.values.SIZE ?? 0,
+      onWrite: (value) => this.#setSize(value),
+    },
+    QUEUE_VECTOR: {
+      at: 0x1a,
+      bytes: 2,
+      onRead: () => this.#queue?.values.VECTOR ?? 0xffff,
+      onWrite: (value) => this.#setVector(value),
+    },
+    QUEUE_ENABLE: {
+      at: 0x1c,
+      bytes: 2,
+      onRead: () => this.#queue?.values.ENABLE ?? 0,
+      onWrite: (value) => this.#enableQueue(value),
+    },
     QUEUE_NOTIFY_OFF: { at: 0x1e, bytes: 2, onRead: () => this.#selected },
     QUEUE_DESC_LOW: this.#address(0x20, "DESC_LOW"),
     QUEUE_DESC_HIGH: this.#address(0x24, "DESC_HIGH"),
@@ -114,8 +151,23 @@ export class VirtioPci implements VirtioPort {
         interruptLine: options.interruptLine,
       },
       [
-        { index: 0, kind: "memory64", sizeBytes: BAR_BYTES, address: options.address, region: { read: (offset, size) => this.#read(offset, size), write: (offset, size, value) => this.#write(offset, size, value) } },
-        { index: 2, kind: "memory32", sizeBytes: MSIX_BAR_BYTES, address: options.address + BAR_BYTES, region: this.msix },
+        {
+          index: 0,
+          kind: "memory64",
+          sizeBytes: BAR_BYTES,
+          address: options.address,
+          region: {
+            read: (offset, size) => this.#read(offset, size),
+            write: (offset, size, value) => this.#write(offset, size, value),
+          },
+        },
+        {
+          index: 2,
+          kind: "memory32",
+          sizeBytes: MSIX_BAR_BYTES,
+          address: options.address + BAR_BYTES,
+          region: this.msix,
+        },
       ],
     );
     this.#addCapabilities();
@@ -141,7 +193,10 @@ export class VirtioPci implements VirtioPort {
     return this.queues[this.#selected];
   }
 
-  #address(at: number, name: "DESC_LOW" | "DESC_HIGH" | "AVAIL_LOW" | "AVAIL_HIGH" | "USED_LOW" | "USED_HIGH") {
+  #address(
+    at: number,
+    name: "DESC_LOW" | "DESC_HIGH" | "AVAIL_LOW" | "AVAIL_HIGH" | "USED_LOW" | "USED_HIGH",
+  ) {
     return {
       at,
       bytes: 4,
@@ -158,7 +213,8 @@ export class VirtioPci implements VirtioPort {
   }
 
   #accept(value: number): void {
-    if (this.#acceptedWord < 2 && !(this.common.values.STATUS & Status.featuresOk)) this.driverFeatures[this.#acceptedWord] = value;
+    if (this.#acceptedWord < 2 && !(this.common.values.STATUS & Status.featuresOk))
+      this.driverFeatures[this.#acceptedWord] = value;
   }
 
   /** §3.1.1: FEATURES_OK stays clear when the driver took what was not offered, or not VERSION_1. */
@@ -240,7 +296,12 @@ export class VirtioPci implements VirtioPort {
 
   /** §4.1.4: one vendor capability per structure; then MSI-X. */
   #addCapabilities(): void {
-    const structure = (type: number, offset: number, length: number, extra: readonly number[] = []): number => {
+    const structure = (
+      type: number,
+      offset: number,
+      length: number,
+      extra: readonly number[] = [],
+    ): number => {
       const body = new Uint8Array(14 + 4 * extra.length);
       const view = new DataView(body.buffer);
       body[0] = body.length + 2;
@@ -271,7 +332,8 @@ export class VirtioPci implements VirtioPort {
     const length = this.pci.read(window + 12, 4);
     if ((length !== 1 && length !== 2 && length !== 4) || at >= BAR_BYTES) return;
     const data = window + 16;
-    if (offset === data) this.#write(at, length, this.pci.read(data, size as 4) & (0xffff_ffff >>> (32 - 8 * length)));
+    if (offset === data)
+      this.#write(at, length, this.pci.read(data, size) & (0xffff_ffff >>> (32 - 8 * length)));
     else new DataView(this.pci.values.buffer).setUint32(data, this.#read(at, length), true);
   }
 }

@@ -26,7 +26,10 @@ export class VirtioRng implements VirtioModel {
 
   onNotify(): void {
     this.#port.queues[0]!.drain((chain) => {
-      const words = Uint32Array.from({ length: Math.ceil(Math.min(chain.writableBytes, MAX_ANSWER_BYTES) / 4) }, this.#random32);
+      const words = Uint32Array.from(
+        { length: Math.ceil(Math.min(chain.writableBytes, MAX_ANSWER_BYTES) / 4) },
+        this.#random32,
+      );
       const bytes = new Uint8Array(words.buffer).subarray(0, chain.writableBytes);
       scatter(this.#port.memory, chain.writable, 0, bytes);
       this.#port.complete(0, chain.head, bytes.length);

@@ -28,7 +28,20 @@ const MAX_INDIRECT = 1024;
 export class Virtqueue {
   readonly maxSize: number;
   /** What the driver set up, in the words of §4.1.4.3, and how far the device is. */
-  readonly values = { SIZE: 0, ENABLE: 0, VECTOR: 0xffff, DESC_LOW: 0, DESC_HIGH: 0, AVAIL_LOW: 0, AVAIL_HIGH: 0, USED_LOW: 0, USED_HIGH: 0, AVAIL_SEEN: 0, USED_INDEX: 0, BROKEN: 0 };
+  readonly values = {
+    SIZE: 0,
+    ENABLE: 0,
+    VECTOR: 0xffff,
+    DESC_LOW: 0,
+    DESC_HIGH: 0,
+    AVAIL_LOW: 0,
+    AVAIL_HIGH: 0,
+    USED_LOW: 0,
+    USED_HIGH: 0,
+    AVAIL_SEEN: 0,
+    USED_INDEX: 0,
+    BROKEN: 0,
+  };
   readonly #memory: GuestMemory;
 
   constructor(maxSize: number, memory: GuestMemory) {
@@ -50,7 +63,10 @@ export class Virtqueue {
   /** The driver enables the queue; its rings must be inside RAM. */
   enable(): void {
     const { SIZE } = this.values;
-    const fits = this.#memory.contains(this.#desc, DESCRIPTOR_BYTES * SIZE) && this.#memory.contains(this.#avail, 6 + 2 * SIZE) && this.#memory.contains(this.#used, 6 + 8 * SIZE);
+    const fits =
+      this.#memory.contains(this.#desc, DESCRIPTOR_BYTES * SIZE) &&
+      this.#memory.contains(this.#avail, 6 + 2 * SIZE) &&
+      this.#memory.contains(this.#used, 6 + 8 * SIZE);
     this.values.ENABLE = 1;
     if (!fits) this.values.BROKEN = 1;
   }
@@ -124,7 +140,12 @@ export class Virtqueue {
       if (!this.#memory.contains(address, length)) return this.#break();
       if (flags & Descriptor.indirect) {
         entries = length / DESCRIPTOR_BYTES;
-        const allowed = !indirect && !(flags & Descriptor.next) && Number.isInteger(entries) && entries > 0 && entries <= MAX_INDIRECT;
+        const allowed =
+          !indirect &&
+          !(flags & Descriptor.next) &&
+          Number.isInteger(entries) &&
+          entries > 0 &&
+          entries <= MAX_INDIRECT;
         if (!allowed) return this.#break();
         indirect = true;
         table = address;
@@ -149,7 +170,12 @@ export class Virtqueue {
 }
 
 /** Copies bytes out of a chain's segments. The caller has bounded `length`, and knows that they have so many. */
-export function gather(memory: GuestMemory, segments: readonly Segment[], start: number, length: number): Uint8Array<ArrayBuffer> {
+export function gather(
+  memory: GuestMemory,
+  segments: readonly Segment[],
+  start: number,
+  length: number,
+): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);
   let done = 0;
   for (const segment of segments) {
@@ -167,7 +193,12 @@ export function gather(memory: GuestMemory, segments: readonly Segment[], start:
 }
 
 /** Copies bytes into a chain's segments; what does not fit is dropped. */
-export function scatter(memory: GuestMemory, segments: readonly Segment[], start: number, bytes: Uint8Array): void {
+export function scatter(
+  memory: GuestMemory,
+  segments: readonly Segment[],
+  start: number,
+  bytes: Uint8Array,
+): void {
   let done = 0;
   for (const segment of segments) {
     if (start >= segment.length) {

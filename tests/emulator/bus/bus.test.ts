@@ -11,7 +11,9 @@ const echo = { read: (offset: number) => offset, write: () => {} };
 test("ports without an owner float, and a port cannot be claimed twice", () => {
   const ports = new PortMap();
   ports.claim(0x60, 2, echo);
-  expect([ports.read(0x60, 1), ports.read(0x61, 1), ports.read(0x62, 1), ports.read(0x1234, 4)]).toEqual([0, 1, 0xff, 0xffff_ffff]);
+  expect([ports.read(0x60, 1), ports.read(0x61, 1), ports.read(0x62, 1), ports.read(0x1234, 4)]).toEqual([
+    0, 1, 0xff, 0xffff_ffff,
+  ]);
   expect(() => ports.claim(0x61, 1, echo)).toThrow("port 0x61 has an owner");
 });
 
@@ -81,19 +83,30 @@ test("a periodic timer catches up tick by tick, unless it is hopelessly late", (
 function pciBench() {
   const board = new BenchBoard();
   const resets: number[] = [];
-  const bus = new PciBus({ mmio: board.mmio, ports: board.ports, onResetControl: (value) => resets.push(value) });
+  const bus = new PciBus({
+    mmio: board.mmio,
+    ports: board.ports,
+    onResetControl: (value) => resets.push(value),
+  });
   const fn = new PciFunction({ vendor: 0x1af4, device: 0x1042, classCode: 0x010000, revision: 1 }, [
     { index: 0, kind: "memory64", sizeBytes: 0x4000, address: 0xfe00_0000, region: echo },
     { index: 2, kind: "io", sizeBytes: 0x40, address: 0xc000, region: echo },
   ]);
   bus.add(9, 0, fn);
-  const select = (offset: number, slot = 9): void => board.out(0xcf8, 0x8000_0000 + slot * 0x800 + (offset & 0xfc), 4);
+  const select = (offset: number, slot = 9): void =>
+    board.out(0xcf8, 0x8000_0000 + slot * 0x800 + (offset & 0xfc), 4);
   return {
     board,
     fn,
     resets,
-    read: (offset: number, size = 4, slot = 9) => (select(offset, slot), board.in(0xcfc + (offset & 3), size)),
-    write: (offset: number, value: number, size = 4) => (select(offset), board.out(0xcfc + (offset & 3), value, size)),
+    read: (offset: number, size = 4, slot = 9) => (
+      select(offset, slot),
+      board.in(0xcfc + (offset & 3), size)
+    ),
+    write: (offset: number, value: number, size = 4) => (
+      select(offset),
+      board.out(0xcfc + (offset & 3), value, size)
+    ),
   };
 }
 
@@ -117,7 +130,9 @@ test("BARs are sized by the probing protocol", () => {
   const pci = pciBench();
   pci.write(4, 0, 2);
   for (const at of [0x10, 0x14, 0x18, 0x1c]) pci.write(at, 0xffff_ffff);
-  expect([0x10, 0x14, 0x18, 0x1c].map((at) => pci.read(at))).toEqual([0xffff_c004, 0xffff_ffff, 0x0000_ffc1, 0]);
+  expect([0x10, 0x14, 0x18, 0x1c].map((at) => pci.read(at))).toEqual([
+    0xffff_c004, 0xffff_ffff, 0x0000_ffc1, 0,
+  ]);
 });
 
 test("BARs move, and answer only while decoding is on", () => {

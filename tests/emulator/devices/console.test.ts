@@ -98,6 +98,8 @@ test("VGA: 16-bit index writes, the attribute flip-flop, the palette, and any st
 
 test("the chipset is an i440FX and a PIIX3 with several functions; CF9 resets on bit 2", () => {
   expect(hostBridge().read(0, 4)).toBe(0x12378086);
-  expect([isaBridge().read(0, 4), isaBridge().read(0x0e, 1), isaBridge().read(0x60, 4)]).toEqual([0x70008086, 0x80, 0x0d0c0b0a]);
+  expect([isaBridge().read(0, 4), isaBridge().read(0x0e, 1), isaBridge().read(0x60, 4)]).toEqual([
+    0x70008086, 0x80, 0x0d0c0b0a,
+  ]);
   expect([isResetWrite(0x02), isResetWrite(0x06)]).toEqual([false, true]);
 });

@@ -7,7 +7,11 @@ import { BenchBoard } from "../../support/bench-board.ts";
 function picBench() {
   const board = new BenchBoard();
   let intr = false;
-  const pic = new PicPair({ ports: board.ports, lines: board.lines, onOutput: (asserted) => (intr = asserted) });
+  const pic = new PicPair({
+    ports: board.ports,
+    lines: board.lines,
+    onOutput: (asserted) => (intr = asserted),
+  });
   for (const [at, vector, cascade] of [
     [0x20, 0x30, 4],
     [0xa0, 0x38, 2],
@@ -90,7 +94,13 @@ function apicBench() {
   });
   const at = (offset: number): number => LOCAL_APIC_BASE + offset;
   board.poke(at(0xf0), 0x1ff);
-  return { board, apic, state, read: (offset: number) => board.peek(at(offset)), write: (offset: number, value: number) => board.poke(at(offset), value) };
+  return {
+    board,
+    apic,
+    state,
+    read: (offset: number) => board.peek(at(offset)),
+    write: (offset: number, value: number) => board.poke(at(offset), value),
+  };
 }
 
 test("local APIC: higher classes interrupt lower ones, EOI ends the highest", () => {
@@ -188,7 +198,11 @@ test("local APIC: the 8259 pair passes through LINT0, or through an APIC that is
 function ioApicBench() {
   const board = new BenchBoard();
   const sent: [number, number][] = [];
-  const apic = new IoApic({ mmio: board.mmio, lines: board.lines, send: (address, data) => sent.push([address, data]) });
+  const apic = new IoApic({
+    mmio: board.mmio,
+    lines: board.lines,
+    send: (address, data) => sent.push([address, data]),
+  });
   const write = (index: number, value: number): void => {
     board.poke(IO_APIC_BASE, index);
     board.poke(IO_APIC_BASE + 0x10, value);

@@ -67,7 +67,13 @@ test("PIT: a period of one count does not hang the host", () => {
 
 function rtcBench(wallClockMs = Date.UTC(2024, 1, 28, 23, 59, 58)) {
   const board = new BenchBoard();
-  new Rtc({ ports: board.ports, irq: board.lines.wire(8), timers: board.timers, now: board.now, wallClockMs });
+  new Rtc({
+    ports: board.ports,
+    irq: board.lines.wire(8),
+    timers: board.timers,
+    now: board.now,
+    wallClockMs,
+  });
   const read = (index: number): number => (board.out(0x70, index), board.in(0x71));
   const write = (index: number, value: number): void => (board.out(0x70, index), board.out(0x71, value));
   return { board, read, write };
@@ -91,7 +97,15 @@ test("RTC: UIP is set just before the second; binary and 12-hour formats", () =>
 test("RTC: a time that the guest sets goes on from there", () => {
   const { board, read, write } = rtcBench();
   write(0x0b, 0x82);
-  for (const [index, value] of [[0, 0x30], [2, 0x15], [4, 0x12], [7, 0x05], [8, 0x06], [9, 0x31]] as const) write(index, value);
+  for (const [index, value] of [
+    [0, 0x30],
+    [2, 0x15],
+    [4, 0x12],
+    [7, 0x05],
+    [8, 0x06],
+    [9, 0x31],
+  ] as const)
+    write(index, value);
   write(0x0b, 0x02);
   board.pass(31_000 * MS);
   expect([0, 2, 4, 7, 8, 9].map(read)).toEqual([0x01, 0x16, 0x12, 0x05, 0x06, 0x31]);
@@ -156,7 +170,13 @@ test("HPET: a level interrupt stays until its status bit is written", () => {
 function powerBench() {
   const board = new BenchBoard();
   let off = 0;
-  const power = new PowerManagement({ ports: board.ports, irq: board.lines.wire(9), timers: board.timers, now: board.now, onPowerOff: () => off++ });
+  const power = new PowerManagement({
+    ports: board.ports,
+    irq: board.lines.wire(9),
+    timers: board.timers,
+    now: board.now,
+    onPowerOff: () => off++,
+  });
   return { board, power, off: () => off };
 }
 

@@ -7,9 +7,22 @@ const BASE = 0x3f8;
 function bench() {
   const board = new BenchBoard();
   const sent: number[] = [];
-  const uart = new Uart({ ports: board.ports, base: BASE, irq: board.lines.wire(4), timers: board.timers, now: board.now, transmit: (byte) => sent.push(byte) });
+  const uart = new Uart({
+    ports: board.ports,
+    base: BASE,
+    irq: board.lines.wire(4),
+    timers: board.timers,
+    now: board.now,
+    transmit: (byte) => sent.push(byte),
+  });
   const type = (text: string): void => uart.receiveFromHost(new TextEncoder().encode(text));
-  return { board, sent, type, read: (at: number) => board.in(BASE + at), write: (at: number, value: number) => board.out(BASE + at, value) };
+  return {
+    board,
+    sent,
+    type,
+    read: (at: number) => board.in(BASE + at),
+    write: (at: number, value: number) => board.out(BASE + at, value),
+  };
 }
 
 test("the transmitter is always empty; the divisor latch hides it", () => {

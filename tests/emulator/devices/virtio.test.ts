@@ -1,5 +1,10 @@
 import { expect, test } from "vitest";
-import { MAX_IN_FLIGHT_BYTES, MAX_REQUEST_BYTES, VirtioBlk, type Disk } from "../../../emulator/devices/virtio/blk.ts";
+import {
+  MAX_IN_FLIGHT_BYTES,
+  MAX_REQUEST_BYTES,
+  VirtioBlk,
+  type Disk,
+} from "../../../emulator/devices/virtio/blk.ts";
 import { VirtioConsole } from "../../../emulator/devices/virtio/console.ts";
 import { VirtioRng } from "../../../emulator/devices/virtio/rng.ts";
 import { settle, VirtioDriver } from "../../support/virtio-driver.ts";
@@ -38,7 +43,9 @@ class SlowDisk implements Disk {
 }
 
 function blkBench(disk = new SlowDisk()) {
-  const driver = new VirtioDriver((port, { timers }) => new VirtioBlk(port, { disk, id: "test-disk", timers }));
+  const driver = new VirtioDriver(
+    (port, { timers }) => new VirtioBlk(port, { disk, id: "test-disk", timers }),
+  );
   return { disk, driver };
 }
 
@@ -46,13 +53,23 @@ const HEADER = 0x8000;
 const DATA = 0x9000;
 const STATUS = 0x8ff0;
 
-function request(driver: VirtioDriver, type: number, sector: number, dataBytes: number, deviceWrites: boolean): number {
+function request(
+  driver: VirtioDriver,
+  type: number,
+  sector: number,
+  dataBytes: number,
+  deviceWrites: boolean,
+): number {
   const { memory } = driver.board;
   memory.writeU32(HEADER, type);
   memory.writeU32(HEADER + 8, sector % 2 ** 32);
   memory.writeU32(HEADER + 12, Math.floor(sector / 2 ** 32));
   memory.writeU8(STATUS, 0xff);
-  const head = driver.offer(0, [{ address: HEADER, length: 16 }, ...(dataBytes ? [{ address: DATA, length: dataBytes, write: deviceWrites }] : []), { address: STATUS, length: 1, write: true }]);
+  const head = driver.offer(0, [
+    { address: HEADER, length: 16 },
+    ...(dataBytes ? [{ address: DATA, length: dataBytes, write: deviceWrites }] : []),
+    { address: STATUS, length: 1, write: true },
+  ]);
   driver.kick(0);
   return head;
 }
@@ -62,8 +79,20 @@ test("transport: identity, capabilities and layout of the contract", () => {
   const { pci } = driver.device;
   expect([pci.read(0, 4), pci.read(8, 1), pci.read(0x2c, 4)]).toEqual([0x10421af4, 1, 0x00021af4]);
   const types: number[][] = [];
-  for (let at = pci.read(0x34, 1); at !== 0; at = pci.read(at + 1, 1)) types.push(pci.read(at, 1) === 9 ? [pci.read(at + 3, 1), pci.read(at + 8, 4), pci.read(at + 12, 4)] : [pci.read(at, 1)]);
-  expect(types).toEqual([[1, 0, 0x100], [2, 0x1000, 0x100], [3, 0x2000, 0x20], [4, 0x3000, 0x100], [5, 0, 0], [0x11]]);
+  for (let at = pci.read(0x34, 1); at !== 0; at = pci.read(at + 1, 1))
+    types.push(
+      pci.read(at, 1) === 9
+        ? [pci.read(at + 3, 1), pci.read(at + 8, 4), pci.read(at + 12, 4)]
+        : [pci.read(at, 1)],
+    );
+  expect(types).toEqual([
+    [1, 0, 0x100],
+    [2, 0x1000, 0x100],
+    [3, 0x2000, 0x20],
+    [4, 0x3000, 0x100],
+    [5, 0, 0],
+    [0x11],
+  ]);
 });
 
 test("transport: only offered features with VERSION_1 are accepted; selectors above 1 read 0", () => {
@@ -121,12 +150,25 @@ test("blk: reads and writes move bytes, interrupt, and report what was written",
   disk.bytes.set([1, 2, 3], 1024);
   const head = request(driver, 0, 2, 1024, true);
   await settle();
-  expect([driver.used(0), driver.board.ram[STATUS], [...driver.board.ram.subarray(DATA, DATA + 3)]]).toEqual([[[head, 1025]], 0, [1, 2, 3]]);
-  expect([driver.board.edges.at(-1), driver.read(0x2000, 1), driver.read(0x2000, 1), driver.board.edges.at(-1)]).toEqual(["+11", 1, 0, "-11"]);
+  expect([driver.used(0), driver.board.ram[STATUS], [...driver.board.ram.subarray(DATA, DATA + 3)]]).toEqual([
+    [[head, 1025]],
+    0,
+    [1, 2, 3],
+  ]);
+  expect([
+    driver.board.edges.at(-1),
+    driver.read(0x2000, 1),
+    driver.read(0x2000, 1),
+    driver.board.edges.at(-1),
+  ]).toEqual(["+11", 1, 0, "-11"]);
   driver.board.ram.fill(7, DATA, DATA + 512);
   request(driver, 1, 3, 512, false);
   await settle();
-  expect([disk.log, disk.bytes[1536], driver.used(0).length]).toEqual([["read 1024+1024", "write 1536+512"], 7, 2]);
+  expect([disk.log, disk.bytes[1536], driver.used(0).length]).toEqual([
+    ["read 1024+1024", "write 1536+512"],
+    7,
+    2,
+  ]);
 });
 
 test("blk: flush, discard, write-zeroes and the serial", async () => {
@@ -196,7 +238,8 @@ test("blk: what is in flight is bounded; the rest waits in the ring", async () =
   const wanted = 16;
   driver.board.memory.writeU32(HEADER, 0);
   // Eight segments over the same memory make 4 MiB.
-  for (let i = 0; i < 8; i++) driver.board.memory.write(0xa000 + 16 * (i + 1), descriptorBytes(0x10000, chunk, 3, i + 2));
+  for (let i = 0; i < 8; i++)
+    driver.board.memory.write(0xa000 + 16 * (i + 1), descriptorBytes(0x10000, chunk, 3, i + 2));
   driver.board.memory.write(0xa000, descriptorBytes(HEADER, 16, 1, 1));
   driver.board.memory.write(0xa000 + 16 * 9, descriptorBytes(STATUS, 1, 2, 0));
   for (let i = 0; i < wanted; i++) {
@@ -235,9 +278,18 @@ const wicked: Record<string, (driver: VirtioDriver) => void> = {
   },
   "an address beyond RAM": (driver) => driver.offer(0, [{ address: 2 ** 52, length: 16 }]),
   "a length beyond RAM": (driver) => driver.offer(0, [{ address: HEADER, length: 0xffff_ffff }]),
-  "a readable buffer after a writable one": (driver) => driver.offer(0, [{ address: HEADER, length: 16 }, { address: STATUS, length: 1, write: true }, { address: DATA, length: 512 }]),
+  "a readable buffer after a writable one": (driver) =>
+    driver.offer(0, [
+      { address: HEADER, length: 16 },
+      { address: STATUS, length: 1, write: true },
+      { address: DATA, length: 512 },
+    ]),
   "more available than the ring holds": (driver) => driver.board.memory.writeU16(driver.ring(0) + 0x802, 17),
-  "no header": (driver) => driver.offer(0, [{ address: HEADER, length: 15 }, { address: STATUS, length: 1, write: true }]),
+  "no header": (driver) =>
+    driver.offer(0, [
+      { address: HEADER, length: 15 },
+      { address: STATUS, length: 1, write: true },
+    ]),
   "no room for the status": (driver) => driver.offer(0, [{ address: HEADER, length: 16 }]),
   "an indirect table in an indirect table": (driver) => {
     driver.board.memory.write(0xa000, descriptorBytes(0xa000, 16, 4, 0));
@@ -249,7 +301,8 @@ const wicked: Record<string, (driver: VirtioDriver) => void> = {
     driver.makeAvailable(0, 0);
   },
   "an indirect table without end": (driver) => {
-    for (let i = 0; i < 4; i++) driver.board.memory.write(0xa000 + 16 * i, descriptorBytes(HEADER, 16, 1, (i + 1) % 4));
+    for (let i = 0; i < 4; i++)
+      driver.board.memory.write(0xa000 + 16 * i, descriptorBytes(HEADER, 16, 1, (i + 1) % 4));
     driver.descriptor(0, 0, 0xa000, 64, 4);
     driver.makeAvailable(0, 0);
   },
@@ -309,7 +362,13 @@ test("rng: fills what the driver may have, 4 KiB at most", () => {
 test("console: bytes both ways, and MSI-X instead of the line", () => {
   const heard: string[] = [];
   let port!: VirtioConsole;
-  const driver = new VirtioDriver((transport) => (port = new VirtioConsole(transport, (bytes) => heard.push(new TextDecoder().decode(bytes)), { columns: 100, rows: 30 })));
+  const driver = new VirtioDriver(
+    (transport) =>
+      (port = new VirtioConsole(transport, (bytes) => heard.push(new TextDecoder().decode(bytes)), {
+        columns: 100,
+        rows: 30,
+      })),
+  );
   driver.start();
   expect(driver.read(0x3000)).toBe(100 | (30 << 16));
   driver.board.ram.set(new TextEncoder().encode("hello"), DATA);
@@ -332,5 +391,9 @@ test("console: bytes both ways, and MSI-X instead of the line", () => {
   expect(driver.used(0)).toEqual([]);
   driver.offer(0, [{ address: DATA + 64, length: 64, write: true }]);
   driver.kick(0);
-  expect([driver.used(0).map(([, length]) => length), driver.messages, driver.board.edges]).toEqual([[2], [0x51], []]);
+  expect([driver.used(0).map(([, length]) => length), driver.messages, driver.board.edges]).toEqual([
+    [2],
+    [0x51],
+    [],
+  ]);
 });

@@ -5,11 +5,24 @@ import { loadLinux } from "../../../emulator/machine/linux-boot.ts";
 const MIB = 2 ** 20;
 const acpi = { address: 0xe_0000, bytes: Uint8Array.of(1, 2, 3), rsdp: 0xe_0000 };
 
-function load(kernel: Uint8Array, { initrd, commandLine = "quiet" }: { initrd?: Uint8Array; commandLine?: string } = {}) {
+function load(
+  kernel: Uint8Array,
+  { initrd, commandLine = "quiet" }: { initrd?: Uint8Array; commandLine?: string } = {},
+) {
   const ram = new Uint8Array(32 * MIB);
   const memory = new GuestMemory({ ram, onWrite: () => {} });
   const outcome = loadLinux(memory, { kernel, commandLine, acpi, ...(initrd && { initrd }) });
-  return { ram, memory, outcome, view: new DataView(ram.buffer), problem: outcome.ok ? "" : outcome.failure.code === "bad-image" ? outcome.failure.problem : outcome.failure.code };
+  return {
+    ram,
+    memory,
+    outcome,
+    view: new DataView(ram.buffer),
+    problem: outcome.ok
+      ? ""
+      : outcome.failure.code === "bad-image"
+        ? outcome.failure.problem
+        : outcome.failure.code,
+  };
 }
 
 /** One PT_LOAD of 16 bytes at 16 MiB with 4 KiB of memory. */
@@ -66,12 +79,24 @@ test("boot parameters: memory map, command line, initrd, screen and ACPI", () =>
   const { ram, view } = load(elf(), { initrd: new Uint8Array(5000).fill(9), commandLine: "console=ttyS0" });
   const zero = 0x1_0000;
   expect(ram[zero + 0x1e8]).toBe(3);
-  const map = [0, 1, 2].map((i) => [0, 8, 16].map((field) => view.getUint32(zero + 0x2d0 + 20 * i + field, true)));
-  expect(map).toEqual([[0, 0x9fc00, 1], [0x9fc00, 0x60400, 2], [0x100000, 31 * MIB, 1]]);
+  const map = [0, 1, 2].map((i) =>
+    [0, 8, 16].map((field) => view.getUint32(zero + 0x2d0 + 20 * i + field, true)),
+  );
+  expect(map).toEqual([
+    [0, 0x9fc00, 1],
+    [0x9fc00, 0x60400, 2],
+    [0x100000, 31 * MIB, 1],
+  ]);
   const line = view.getUint32(zero + 0x228, true);
   expect(new TextDecoder().decode(ram.slice(line, line + 14))).toBe("console=ttyS0\0");
   const [at, length] = [view.getUint32(zero + 0x218, true), view.getUint32(zero + 0x21c, true)];
-  expect([at % 4096, length, ram[at], ram[at + 4999], at + length <= 32 * MIB]).toEqual([0, 5000, 9, 9, true]);
+  expect([at % 4096, length, ram[at], ram[at + 4999], at + length <= 32 * MIB]).toEqual([
+    0,
+    5000,
+    9,
+    9,
+    true,
+  ]);
   expect([ram[zero + 6], ram[zero + 7], ram[zero + 0x0e], ram[zero + 0x0f]]).toEqual([3, 80, 25, 1]);
   expect([view.getUint32(zero + 0x70, true), ram[0xe_0001]]).toEqual([0xe_0000, 2]);
 });
@@ -79,14 +104,22 @@ test("boot parameters: memory map, command line, initrd, screen and ACPI", () =>
 test("page tables map the first 4 GiB one to one; the GDT has the protocol's segments", () => {
   const { outcome, view } = load(elf());
   if (!outcome.ok) throw new Error("not loaded");
-  const entry = (table: bigint, index: number): bigint => view.getBigUint64(Number(table & ~0xfffn) + 8 * index, true);
-  const walk = (address: number): bigint => entry(entry(entry(BigInt(outcome.value.pageTables), 0), Math.floor(address / 2 ** 30)), Math.floor(address / 2 ** 21) % 512);
+  const entry = (table: bigint, index: number): bigint =>
+    view.getBigUint64(Number(table & ~0xfffn) + 8 * index, true);
+  const walk = (address: number): bigint =>
+    entry(
+      entry(entry(BigInt(outcome.value.pageTables), 0), Math.floor(address / 2 ** 30)),
+      Math.floor(address / 2 ** 21) % 512,
+    );
   expect([walk(0), walk(0xfee0_0000), walk(0x100_0000)]).toEqual([0x83n, 0xfee0_0083n, 0x100_0083n]);
-  expect([view.getBigUint64(outcome.value.gdt.address + 0x10, true), view.getBigUint64(outcome.value.gdt.address + 0x18, true)]).toEqual([0x00af_9b00_0000_ffffn, 0x00cf_9300_0000_ffffn]);
+  expect([
+    view.getBigUint64(outcome.value.gdt.address + 0x10, true),
+    view.getBigUint64(outcome.value.gdt.address + 0x18, true),
+  ]).toEqual([0x00af_9b00_0000_ffffn, 0x00cf_9300_0000_ffffn]);
 });
 
 const hostile: Record<string, Uint8Array> = {
-  "nothing": new Uint8Array(0),
+  nothing: new Uint8Array(0),
   "a text": new TextEncoder().encode("hello".repeat(1000)),
   "an ELF header cut short": elf().subarray(0, 40),
   "a 32-bit ELF": elf((view) => view.setUint8(4, 1)),
@@ -103,13 +136,15 @@ const hostile: Record<string, Uint8Array> = {
   "a 32-bit bzImage": bzImage((view) => view.setUint16(0x236, 0, true)),
   "setup sectors beyond the file": bzImage((view) => view.setUint8(0x1f1, 255)),
   "a bzImage larger than RAM": bzImage((view) => view.setUint32(0x260, 0xffff_ffff, true)),
-  "a bzImage at the end of the address space": bzImage((view) => view.setBigUint64(0x258, 2n ** 64n - 1n, true)),
+  "a bzImage at the end of the address space": bzImage((view) =>
+    view.setBigUint64(0x258, 2n ** 64n - 1n, true),
+  ),
 };
 for (const [what, kernel] of Object.entries(hostile)) {
   test(`${what} is refused in words and touches no RAM`, () => {
     const { problem, ram } = load(kernel);
     expect(problem).not.toBe("");
-    expect(ram.every((byte) => byte === 0)).toBe(true);
+    expect(new BigUint64Array(ram.buffer).every((word) => word === 0n)).toBe(true);
   });
 }
 
