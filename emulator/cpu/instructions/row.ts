@@ -29,7 +29,9 @@ export type Trait =
   | "no-rex.w"
   /** Needs the x87 (CR0.EM, CR0.TS), or the SSE state (CR4.OSFXSR too). */
   | "fpu"
-  | "sse";
+  | "sse"
+  /** Needs the MMX state: CR0.EM → #UD, CR0.TS → #NM. */
+  | "mmx";
 
 export const op = (
   encoding: string,

@@ -1,0 +1,39 @@
+/** What the module exports: CoreExports of ../core.ts. */
+import { bindHandlers, HANDLERS } from "../../../build/generated/cpu/handlers";
+import { flushBlocks, invalidateCode } from "./blocks";
+import { stopRequested, withdrawBudget } from "./control";
+import { setFaultHandlers } from "./decoder";
+import { clearFault } from "./fault";
+import { getRflags, setRflags } from "./flags";
+import { tooLong, undefined } from "./integer";
+import { CPL, RFLAGS } from "./layout";
+import { flushTlb } from "./mmu";
+import { setCpl, updateMode } from "./mode";
+import { resetState } from "./reset";
+
+export { run } from "./interpreter";
+
+export function reset(ramBytes: u32): void {
+  bindHandlers();
+  setFaultHandlers(load<u32>(changetype<usize>(undefined)), load<u32>(changetype<usize>(tooLong)));
+  resetState(ramBytes);
+  flushBlocks();
+}
+
+export function stop(): void { stopRequested = true; withdrawBudget(); }
+
+/** Guest RAM changed under the core. */
+export function invalidate(address: u32, length: u32): void { invalidateCode(address, length); }
+
+export function reload(): void {
+  clearFault();
+  flushTlb(false);
+  setCpl(load<u32>(CPL));
+  updateMode();
+}
+
+export function readRflags(): u64 { return getRflags(); }
+export function writeRflags(value: u64): void {
+  setRflags(value, 0xffffffff);
+  updateMode();
+}
