@@ -3,7 +3,7 @@ import { readable } from "./memory";
 import { linear, opcode } from "./uop";
 import { classCodes, extractExponent, fromDouble, fromInteger, fromSingle, roundToInteger, scale } from "./x87-convert";
 import {
-  BIAS, C0, C1, C2, C3, DE, IE, PRECISION_64, SIGN, add, addRaised, compare, divide, isNan, isUnsupported, multiply, partialRemainder, raised, resultSe, resultSig,
+  BIAS, C0, C1, C2, C3, DE, IE, SIGN, add, compare, divide, isNan, multiply, partialRemainder, raised, resultSe, resultSig,
   setResult, squareRoot,
 } from "./x87-float80";
 import {

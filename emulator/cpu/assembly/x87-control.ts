@@ -3,7 +3,7 @@ import { CR0, CS, FCW, FDP, FIP, FOP, FSW, FTW, MODE, RAX, SEG_BASE, WORK, X87 }
 import { commit, readable, writable } from "./memory";
 import { CR0_MP, CR0_TS, MODE_32, MODE_64, MODE_REAL } from "./mode";
 import { PREFIX_66, PREFIX_REX_W, linear, prefixes } from "./uop";
-import { begin, controlWord, finish, setTop, st, statusWord, top, updateSummary } from "./x87-stack";
+import { begin, controlWord, finish, st, statusWord, updateSummary } from "./x87-stack";
 
 /** Control words and the environment (SDM 1 §8.1, §8.3.9 and figures 8-9 to 8-12). */
 

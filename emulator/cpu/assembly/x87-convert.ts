@@ -1,6 +1,6 @@
 import {
-  BIAS, C1, DE, IE, INTEGER_BIT, MAX_EXPONENT, NARROW_DENORMAL, OE, PE, PRECISION_64, QUIET_BIT, ROUNDING, ROUND_DOWN, ROUND_NEAREST, ROUND_UP,
-  SIGN, UE, ZE, addRaised, denormalStops, invalid, isDenormal, isInfinite, isNan, isSignaling, isUnsupported, notNumbers, resultSig, roundResult,
+  BIAS, C1, IE, INTEGER_BIT, MAX_EXPONENT, NARROW_DENORMAL, OE, PE, PRECISION_64, QUIET_BIT,
+  SIGN, UE, ZE, addRaised, denormalStops, invalid, isDenormal, isInfinite, isNan, isSignaling, isUnsupported, notNumbers, roundResult,
   roundsUp, setResult, trueExponent, trueSignificand,
 } from "./x87-float80";
 import { shiftRightSticky, wideHigh, wideLow } from "./x87-wide";

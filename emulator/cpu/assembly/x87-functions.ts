@@ -1,8 +1,7 @@
 import { FSW } from "./layout";
-import { BIAS, C2, INTEGER_BIT, addRaised, raised, resultSe, resultSig, setResult } from "./x87-float80";
+import { BIAS, C2, INTEGER_BIT, isNan, raised, resultSe, resultSig, setResult } from "./x87-float80";
 import { begin, controlWord, filled, finish, pop, pushResult, seOf, sigOf, st, stackOverflow, stackUnderflow, statusWord, stopped, storeResult } from "./x87-stack";
 import { arctangent, cosine, exponentialMinusOne, logarithmPlusOneProduct, logarithmProduct, sine, tangent } from "./x87-transcendental";
-import { isNan } from "./x87-float80";
 
 /** The transcendental instructions (SDM 1 §8.3.7, §8.3.9). */
 

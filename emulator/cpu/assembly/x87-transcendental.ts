@@ -1,5 +1,5 @@
 import {
-  BIAS, C2, DE, INTEGER_BIT, MAX_EXPONENT, PE, PRECISION_64, SIGN, ZE, addRaised, denormalStops, invalid, isDenormal, isInfinite, multiply, notNumbers,
+  BIAS, C2, INTEGER_BIT, MAX_EXPONENT, PE, PRECISION_64, SIGN, ZE, addRaised, denormalStops, invalid, isDenormal, isInfinite, multiply, notNumbers,
   resultSe, resultSig, roundResult, setResult, trueExponent, trueSignificand,
 } from "./x87-float80";
 import { fromInteger } from "./x87-convert";

@@ -3,7 +3,7 @@ import { commit, readable, writable } from "./memory";
 import { linear, opcode } from "./uop";
 import { fromDouble, fromInteger, fromSingle, toDouble, toInteger, toSingle } from "./x87-convert";
 import {
-  C1, DE, IE, INTEGER_BIT, NARROW_DENORMAL, OE, QUIET_BIT, ROUNDING, ROUND_DOWN, ROUND_NEAREST, ROUND_UP, ROUND_ZERO, SIGN, UE, addRaised, clearRaised,
+  C1, DE, IE, INTEGER_BIT, NARROW_DENORMAL, OE, QUIET_BIT, ROUNDING, ROUND_NEAREST, ROUND_UP, ROUND_ZERO, SIGN, UE, addRaised, clearRaised,
   isSignaling, raised, resultSe, resultSig, setResult,
 } from "./x87-float80";
 import {
