@@ -67,7 +67,7 @@ function done(elements: u64): bool {
 
 export function movs<T>(u: usize): void {
   if (!begin(u, sizeof<T>())) return;
-  do {
+  for (;;) {
     const from = sourceAddress(<u32>sizeof<T>());
     if (fault) return;
     const to = targetAddress(<u32>sizeof<T>(), true);
@@ -87,7 +87,8 @@ export function movs<T>(u: usize): void {
     if (!q) return;
     store<T>(q, value); commit(q);
     advance(RSI, step); advance(RDI, step);
-  } while (done(1));
+    if (!done(1)) return;
+  }
 }
 /** Elements of a fast run: what the pages hold, what is left, what this call may do, and no wrap of 32-bit registers. */
 // @ts-ignore: decorator
@@ -107,7 +108,7 @@ function copyElements<T>(to: usize, from: usize, count: usize): void {
 
 export function stos<T>(u: usize): void {
   if (!begin(u, sizeof<T>())) return;
-  do {
+  for (;;) {
     const to = targetAddress(<u32>sizeof<T>(), true);
     if (fault) return;
     if (fast() && hit(tlbWrite, to)) {
@@ -124,7 +125,8 @@ export function stos<T>(u: usize): void {
     if (!q) return;
     store<T>(q, load<T>(RAX)); commit(q);
     advance(RDI, step);
-  } while (done(1));
+    if (!done(1)) return;
+  }
 }
 function fillElements<T>(to: usize, count: usize): void {
   const value = load<T>(RAX), byte = <T>load<u8>(RAX);
