@@ -46,9 +46,8 @@ export function softDivide<T>(x: u64, y: u64): u64 {
   if (isNan<T>(a) || isNan<T>(b)) return propagate<T>(a, b);
   if ((isInfinite<T>(a) && isInfinite<T>(b)) || (isZero<T>(a) && isZero<T>(b))) return invalid<T>();
   if (isZero<T>(b)) {
-    if (isInfinite<T>(a)) return sign | infinity<T>();
-    noteDenormals<T>(a, b);
-    note(ZE);
+    // A denormal dividend goes unnoticed: division by zero comes first (SDM 1 §4.9.2).
+    if (!isInfinite<T>(a)) note(ZE);
     return sign | infinity<T>();
   }
   noteDenormals<T>(a, b);
