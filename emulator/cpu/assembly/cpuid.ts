@@ -1,20 +1,21 @@
 import { APIC_BASE, CR4, RAX, RBX, RCX, RDX } from "./layout";
 import { CR4_OSXSAVE } from "./mode";
 import { SIGNATURE } from "./reset";
+import { XCR0_SUPPORTED, XSAVE_BYTES, XSAVE_FEATURES } from "./simd-state";
 
 /**
  * CPUID (SDM 2A): what this core really is. The vendor is Intel's because its definitions of the instructions are followed;
  * the signature is an in-order processor of family 6 that never speculates, so that guests apply no mitigations.
- * tests/emulator/cpu/system-cpuid.test.ts compares the feature bits with the instruction table.
+ * tests/emulator/cpu/system-registers.test.ts compares the feature bits with the instruction table.
  */
 const MAX_BASIC: u32 = 0x16, MAX_EXTENDED: u32 = 0x80000008;
 
-/** Leaf 1 ECX: SSE3, PCLMULQDQ, SSSE3, CMPXCHG16B, SSE4.1, SSE4.2, MOVBE, POPCNT, TSC deadline, RDRAND, hypervisor. */
-const FEATURES_1C: u32 = 1 << 0 | 1 << 9 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 22 | 1 << 23 | 1 << 24 | 1 << 30 | 1 << 31;
+/** Leaf 1 ECX: SSE3, PCLMULQDQ, SSSE3, CMPXCHG16B, SSE4.1, SSE4.2, MOVBE, POPCNT, TSC deadline, AES, XSAVE, RDRAND, hypervisor. */
+const FEATURES_1C: u32 = 1 << 0 | 1 << 1 | 1 << 9 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 22 | 1 << 23 | 1 << 24 | 1 << 25 | 1 << 26 | 1 << 30 | 1 << 31;
 /** Leaf 1 EDX: FPU DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE-36 CLFSH MMX FXSR SSE SSE2. */
 const FEATURES_1D: u32 = 0x078bfbfd;
-/** Leaf 7 EBX: FSGSBASE, TSC_ADJUST, BMI1, SMEP, BMI2, ERMS, INVPCID, RDSEED, ADX, SMAP, CLFLUSHOPT. */
-const FEATURES_7B: u32 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 18 | 1 << 19 | 1 << 20 | 1 << 23;
+/** Leaf 7 EBX: FSGSBASE, TSC_ADJUST, BMI1, SMEP, BMI2, ERMS, INVPCID, RDSEED, ADX, SMAP, CLFLUSHOPT, SHA. */
+const FEATURES_7B: u32 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 18 | 1 << 19 | 1 << 20 | 1 << 23 | 1 << 29;
 /** Leaf 7 ECX: UMIP, RDPID. EDX: fast short REP MOVSB, ARCH_CAPABILITIES. */
 const FEATURES_7C: u32 = 1 << 2 | 1 << 22, FEATURES_7D: u32 = 1 << 4 | 1 << 29;
 /** Leaf 80000001 ECX: LAHF, LZCNT, PREFETCHW. EDX: SYSCALL, NX, 1 GiB pages, RDTSCP, long mode. */
@@ -52,11 +53,19 @@ function basic(leaf: u32, subleaf: u32): void {
     case 7: if (subleaf) answer(0, 0, 0, 0); else answer(0, FEATURES_7B, FEATURES_7C, FEATURES_7D); break;
     // One thread of one core.
     case 0xb: answer(0, subleaf < 2 ? 1 : 0, subleaf | (subleaf < 2 ? (subleaf + 1) << 8 : 0), 0); break;
+    // Extended state: x87 and SSE in 576 bytes, with XSAVEOPT, XSAVEC and XGETBV of XINUSE.
+    case 0xd: xstate(subleaf); break;
     // The TSC runs at 40 times a 25 MHz crystal: one tick is one nanosecond.
     case 0x15: answer(1, 40, 25000000, 0); break;
     case 0x16: answer(1000, 1000, 100, 0); break;
     default: answer(0, 0, 0, 0);
   }
+}
+
+function xstate(subleaf: u32): void {
+  if (subleaf == 0) answer(<u32>XCR0_SUPPORTED, XSAVE_BYTES, XSAVE_BYTES, 0);
+  else if (subleaf == 1) answer(XSAVE_FEATURES, XSAVE_BYTES, 0, 0);
+  else answer(0, 0, 0, 0);
 }
 
 /** Deterministic cache parameters: 32 KiB of each first-level kind and 1 MiB behind them, 64-byte lines. */

@@ -1,3 +1,4 @@
+import { swallowStep } from "./debug";
 import { AC, clearFault, DB, DE, DF, fault, faultCode, faultVector, GP, NP, PF, raise, SS_FAULT, TS } from "./fault";
 import { getRflags, setRflags } from "./flags";
 import { closeStack, openCurrentStack, openStack, push, skip, STACK_16, STACK_32, STACK_64, stackTop } from "./frames";
@@ -86,6 +87,7 @@ function deliver(): void {
   if (fault) { selectBank(load<u32>(CPL)); return; }
   store<u32>(HALTED, 0);
   clearInterruptShadow();
+  swallowStep();
 }
 
 /** Flags as the frame holds them: faults set RF so that an instruction breakpoint does not strike twice (SDM 3B §17.3.1.1). */

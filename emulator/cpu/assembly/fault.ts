@@ -14,4 +14,12 @@ export function raise(vector: u32, code: u32): void {
   if (fault) return;
   fault = 1; faultVector = vector; faultCode = code;
 }
-export function clearFault(): void { fault = 0; }
+export function clearFault(): void { fault = 0; nonCanonical = false; }
+
+/** The fault is #GP(0) for a non-canonical data address: the run loop makes it #SS(0) when the operand's segment is SS. */
+export let nonCanonical: bool = false;
+export function raiseNonCanonical(): void {
+  if (fault) return;
+  raise(GP, 0);
+  nonCanonical = true;
+}

@@ -43,7 +43,7 @@ export function setStackPointer(pointer: u64, pointerMask: u64): void {
 
 /** Whether the bytes lie within the segment, or in 64-bit mode the address is canonical. */
 function fits(offset: u64, bytes: u64): bool {
-  if (mask == STACK_64) return canonical(offset);
+  if (mask == STACK_64) return canonical(offset) && canonical(offset + bytes - 1);
   const last = offset + bytes - 1;
   if (!(rights & A_EXPAND_DOWN)) return last <= <u64>limit;
   return offset > <u64>limit && last <= (rights & 0x400 ? STACK_32 : STACK_16);

@@ -7,6 +7,7 @@ import { clearFault } from "./fault";
 import { getRflags, setRflags } from "./flags";
 import { tooLong, undefined } from "./integer";
 import { CPL, RFLAGS } from "./layout";
+import { emptyThirdBank } from "./memory";
 import { flushTlb } from "./mmu";
 import { setCpl, updateMode } from "./mode";
 import { resetState } from "./reset";
@@ -16,6 +17,7 @@ export { run } from "./interpreter";
 export function reset(ramBytes: u32): void {
   bindHandlers();
   setFaultHandlers(load<u32>(changetype<usize>(undefined)), load<u32>(changetype<usize>(tooLong)));
+  emptyThirdBank();
   resetState(ramBytes);
   flushBlocks();
 }

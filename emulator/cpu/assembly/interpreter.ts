@@ -26,12 +26,13 @@ import {
 } from "../../../build/generated/cpu/kinds";
 import { addressStep, wideLinear } from "./addressing";
 import { crossInstruction, enter, poolGeneration, stepOnce } from "./blocks";
-import { budget, grant, repeatAgain, stopRequested, syncRetired } from "./control";
+import { budget, grant, granted, repeatAgain, stopRequested, syncRetired } from "./control";
+import { debugTrap, instructionBreak, keepResuming, stepSwallowed } from "./debug";
 import { deliverException, deliverInterrupt, tripleFault } from "./exceptions";
-import { clearFault, DB, fault, faultVector, GP, NM, raise, SS_FAULT, UD } from "./fault";
+import { clearFault, fault, GP, NM, nonCanonical, raise, SS_FAULT, UD } from "./fault";
 import { carry, ccDst, condition, IF, less, OP_SUB, overflow, parity, remember, rememberLogic, sign, TF, zero } from "./flags";
 import { acknowledgeInterrupt } from "./host";
-import { ADDRESS, CPL, CR0, CR4, CS, DR, HALTED, INTR, MODE, NMI, PAGE_LINEAR, RBP, RFLAGS, RIP, RSP, SEG_BASE, UOP_POOL } from "./layout";
+import { ADDRESS, CPL, CR0, CR4, CS, HALTED, INTR, MODE, NMI, PAGE_LINEAR, RBP, RFLAGS, RIP, RSP, SEG_BASE, UOP_POOL } from "./layout";
 import { commit, readable, writable } from "./memory";
 import { canonical, clearInterruptShadow, CR0_EM, CR0_TS, CR4_OSFXSR, interruptShadow, MODE_64, MODE_TRACE } from "./mode";
 import { ADD, AND, CMP, compute, decrement, increment, multiply32, multiply64, OR, shiftLeft, shiftRight, shiftRightSigned, storeRegister, SUB, TEST, writesBack, XOR } from "./operations";
@@ -112,9 +113,13 @@ import { imm, linear, reg, rm } from "./uop";
 }
 /** A stack reference through a non-canonical address is #SS(0), not #GP(0) (SDM 3A §6.15). */
 function stackFault(): bool {
-  if (faultVector == GP) { clearFault(); raise(SS_FAULT, 0); }
+  if (nonCanonical) { clearFault(); raise(SS_FAULT, 0); }
   return false;
 }
+
+/** The same for a memory operand whose segment is SS: the MMU does not know segments. */
+// @ts-ignore: decorator
+@inline function nameStackFault(u: usize): void { if (nonCanonical && load<u8>(u, 13) == 2 && !rm(u)) stackFault(); }
 
 // ------------------------------------------------------------------------------------------------ leaving a block
 
@@ -173,7 +178,7 @@ function callEnd(u: usize): usize {
   store<u64>(RIP, mode & MODE_64 ? rip + load<u8>(u, 2) : (rip + load<u8>(u, 2)) & 0xffffffff);
   syncRetired(index);
   call_indirect<void>(load<u32>(u, 24), u);
-  if (fault) { store<u64>(RIP, rip); budget -= index; return 0; }
+  if (fault) { nameStackFault(u); store<u64>(RIP, rip); budget -= index; return 0; }
   if (repeatAgain) { repeatAgain = false; store<u64>(RIP, rip); budget -= index; return 0; }
   budget -= index + 1;
   if (interruptShadow || load<u32>(HALTED) || tripleFault || pending()) return 0;
@@ -423,6 +428,7 @@ function execute(): void {
       default: break;
     }
     // Only a fault comes here.
+    nameStackFault(u);
     leaveBefore(u);
     return;
   }
@@ -445,12 +451,6 @@ function acceptInterrupt(): bool {
   return !load<u32>(HALTED);
 }
 
-/** One instruction with TF set ends in #DB (SDM 3B §17.3.1.4). */
-function traceTrap(): void {
-  store<u64>(DR + 48, load<u64>(DR + 48) | 0x4000);
-  raise(DB, 0);
-}
-
 /** Runs until about so many instructions have retired. */
 export function run(instructions: u32): u32 {
   grant(<i32>min(instructions, 0x7fffffff));
@@ -464,10 +464,14 @@ export function run(instructions: u32): u32 {
     const shadow = interruptShadow, trace = (load<u64>(RFLAGS) & TF) != 0;
     clearInterruptShadow();
     const one = shadow != 0 || trace || (load<u32>(MODE) & MODE_TRACE) != 0;
+    if ((load<u32>(MODE) & MODE_TRACE) && instructionBreak()) continue;
+    const retired = granted - budget;
     stepOnce(one);
     execute();
     stepOnce(false);
-    if (trace && !fault && interruptShadow != 2) traceTrap();
+    if (!one || fault) continue;
+    if (granted - budget == retired) keepResuming();
+    else if (interruptShadow != 2) debugTrap(trace && !stepSwallowed);
   }
   syncRetired(0);
   return exit;

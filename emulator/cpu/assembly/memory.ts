@@ -1,4 +1,4 @@
-import { TLB_BASE, TLB_BANK_BYTES, TLB_BYTES, WRITE_SCRATCH } from "./layout";
+import { CR0, RFLAGS, TLB_BASE, TLB_BANK_BYTES, TLB_BYTES, WRITE_SCRATCH } from "./layout";
 import { commitSlow, slowRead, slowWrite } from "./mmu";
 import { linear, rm } from "./uop";
 
@@ -20,10 +20,22 @@ export let tlbRead: usize = TLB_BASE;
 export let tlbWrite: usize = TLB_BASE + TLB_BYTES;
 export let tlbExecute: usize = TLB_BASE + 2 * TLB_BYTES;
 
+/**
+ * Alignment checking is on (CPL 3, CR0.AM and RFLAGS.AC; SDM 3A §6.15 #AC): reads and writes use arrays that hold nothing,
+ * so that every access takes the slow path, which checks.
+ */
+export let alignmentChecked: bool = false;
+const EMPTY_BANK: usize = TLB_BASE + 2 * TLB_BANK_BYTES;
+
 export function selectBank(cpl: u32): void {
-  const base = TLB_BASE + (cpl == 3 ? TLB_BANK_BYTES : 0);
-  tlbRead = base; tlbWrite = base + TLB_BYTES; tlbExecute = base + 2 * TLB_BYTES;
+  let base = TLB_BASE + (cpl == 3 ? TLB_BANK_BYTES : 0);
+  tlbExecute = base + 2 * TLB_BYTES;
+  alignmentChecked = cpl == 3 && (load<u64>(RFLAGS) & load<u64>(CR0) & 0x40000) != 0;
+  if (alignmentChecked) base = EMPTY_BANK;
+  tlbRead = base; tlbWrite = base + TLB_BYTES;
 }
+/** Once, at reset: nothing ever fills the empty bank. */
+export function emptyThirdBank(): void { memory.fill(EMPTY_BANK, 0xff, 2 * TLB_BYTES); }
 
 // @ts-ignore: decorator
 @inline export function tlbSlot(array: usize, address: u64): usize { return array + ((<usize>(address >> 12) & 1023) << 4); }

@@ -1,11 +1,11 @@
 import { invalidateCode } from "./blocks";
-import { fault, GP, PF, raise } from "./fault";
+import { AC, fault, GP, PF, raise, raiseNonCanonical } from "./fault";
 import { mmioRead, mmioWrite } from "./host";
 import {
   A20, CODE_BITMAP, CR0, CR2, CR3, CR4, DR, EFER, MODE, RAM_BASE, RAM_SIZE, READ_SCRATCH, RFLAGS, TLB_BANK_BYTES, TLB_BASE,
   TLB_BYTES, TLB_ENTRIES, WRITE_SCRATCH,
 } from "./layout";
-import { selectBank, tlbExecute, tlbRead, tlbSlot, tlbWrite } from "./memory";
+import { alignmentChecked, selectBank, tlbExecute, tlbRead, tlbSlot, tlbWrite } from "./memory";
 import {
   canonical, CR0_PG, CR0_WP, CR4_PAE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_LMA, EFER_NXE, FLAG_AC, MODE_64,
 } from "./mode";
@@ -87,7 +87,7 @@ function walk(linear: u64, access: u32): bool {
     return true;
   }
   if (load<u64>(EFER) & EFER_LMA) {
-    if (!canonical(linear)) { raise(GP, 0); return false; }
+    if (!canonical(linear)) { raiseNonCanonical(); return false; }
     return walkWide(linear, access, load<u64>(CR3) & ENTRY_ADDRESS, 39, PTE_RW | PTE_US);
   }
   if (load<u64>(CR4) & CR4_PAE) return walkPae(linear, access);
@@ -196,7 +196,7 @@ function mayBeLarge(region: u64, at: usize): bool {
 
 /** Puts the page just walked into the read array and, when nothing stands against it, the write array. */
 function fill(linear: u64): void {
-  if (!inRam(frame) || watched(linear)) return;
+  if (!inRam(frame) || alignmentChecked || watched(linear)) return;
   setEntry(tlbRead, linear);
   const user = userBank();
   const writable = (rights & PTE_D) && ((rights & PTE_RW) || (!user && !(load<u64>(CR0) & CR0_WP))) && !hasCode(frame);
@@ -307,9 +307,24 @@ function pieceSize(address: u32, left: u32): u32 {
   return left >= 4 ? 4 : 2;
 }
 
+/** An operand that ends beyond the canonical half is #GP before any of it is translated. */
+// @ts-ignore: decorator
+@inline function spanCanonical(address: u64, size: u32): bool {
+  if (canonical(address + size - 1) || !(load<u32>(MODE) & MODE_64)) return true;
+  raiseNonCanonical();
+  return false;
+}
+/** #AC(0) where alignment is checked: operands of 2, 4 and 8 bytes (SDM 3A table 6-7). */
+// @ts-ignore: decorator
+@inline function aligned(address: u64, size: u32): bool {
+  if (!alignmentChecked || size > 8 || !(<u32>address & (size - 1))) return true;
+  raise(AC, 0);
+  return false;
+}
+
 /** A read that missed the TLB: host address of the bytes, or of a copy of them; 0 after a fault. */
 export function slowRead(address: u64, size: u32): usize {
-  if (!translate(address, 0)) return 0;
+  if (!spanCanonical(address, size) || !translate(address, 0) || !aligned(address, size)) return 0;
   const first = <u32>0x1000 - (<u32>address & 0xfff), start = physical;
   checkWatch(address, size, 3);
   if (size <= first) {
@@ -329,7 +344,7 @@ let openStart: u64 = 0, openRest: u64 = 0, openFirst: u32 = 0, openSize: u32 = 0
 
 /** A write that missed the TLB: host address that may be read and stored to, then `commit`; 0 after a fault. */
 export function slowWrite(address: u64, size: u32): usize {
-  if (!translate(address, WRITE)) return 0;
+  if (!spanCanonical(address, size) || !translate(address, WRITE) || !aligned(address, size)) return 0;
   const first = <u32>0x1000 - (<u32>address & 0xfff), start = physical;
   if (size <= first) {
     checkWatch(address, size, 1);

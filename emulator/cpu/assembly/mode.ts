@@ -21,7 +21,7 @@ export const MODE_REAL: u32 = 16;
 export const MODE_PAGING: u32 = 32;
 /** ES, CS, SS and DS have base 0, limit 4 GiB and every right, so that an offset is a linear address. Always set in 64-bit mode. */
 export const MODE_FLAT: u32 = 64;
-/** RFLAGS.TF is set or an instruction breakpoint is armed: one instruction per block, `stepped` after each. */
+/** RFLAGS.TF is set or a breakpoint is armed: the run loop takes one instruction at a time (debug.ts). */
 export const MODE_TRACE: u32 = 128;
 
 export const CR0_PE: u64 = 1, CR0_MP: u64 = 2, CR0_EM: u64 = 4, CR0_TS: u64 = 8, CR0_ET: u64 = 16, CR0_NE: u64 = 32;
@@ -82,18 +82,12 @@ export function updateMode(): void {
     if (load<u16>(SS, SEG_ATTRIBUTES) & SEG_BIG) mode |= MODE_STACK32;
     if (flat(CS, 0x9a, 0x9a) && flat(SS, 0x92, 0x9e) && flat(DS, 0x92, 0x9e) && flat(ES, 0x92, 0x9e)) mode |= MODE_FLAT;
   }
-  // DR7 L0-G3 with type "execute" (00) in any enabled slot.
-  if ((flags & FLAG_TF) || instructionBreakpoints(<u32>load<u64>(DR, 56))) mode |= MODE_TRACE;
+  // DR7.L0 to G3.
+  if ((flags & FLAG_TF) || (load<u64>(DR, 56) & 0xff)) mode |= MODE_TRACE;
   store<u32>(MODE, mode);
   selectBank(cpl);
 }
 
 function flat(segment: usize, rights: u32, mask: u32): bool {
   return load<u64>(segment, SEG_BASE) == 0 && load<u32>(segment, SEG_LIMIT) == 0xffffffff && (load<u16>(segment, SEG_ATTRIBUTES) & mask) == rights;
-}
-
-function instructionBreakpoints(dr7: u32): bool {
-  if (!(dr7 & 0xff)) return false;
-  for (let i: u32 = 0; i < 4; i++) if (((dr7 >> (i * 2)) & 3) && !((dr7 >> (16 + i * 4)) & 3)) return true;
-  return false;
 }

@@ -1,3 +1,4 @@
+import { swallowStep } from "./debug";
 import { deliverException, endNmi, openTssStack, softwareInterrupt, debugInterrupt, stackDescriptor, stackSelector } from "./exceptions";
 import { BP, GP, NP, OF, raise, SS_FAULT, TS, UD } from "./fault";
 import { getRflags, overflow, setRflags } from "./flags";
@@ -11,7 +12,7 @@ import {
 import { readable, selectBank } from "./memory";
 import { systemRead } from "./mmu";
 import {
-  canonical, CR0_PE, EFER_SCE, FLAG_AC, FLAG_ID, FLAG_IF, FLAG_IOPL, FLAG_NT, FLAG_RF, FLAG_VIF, FLAG_VIP, FLAG_VM, iopl, longMode, mode64, MODE_TRACE,
+  canonical, CR0_PE, EFER_SCE, FLAG_AC, FLAG_ID, FLAG_IF, FLAG_IOPL, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VIF, FLAG_VIP, FLAG_VM, iopl, longMode, mode64, MODE_TRACE,
   protectedMode, realSegments, setCpl, updateMode, virtual8086,
 } from "./mode";
 import {
@@ -392,6 +393,7 @@ export function syscall(u: usize): void {
   store<u64>(GPR, flags, 88);
   store<u64>(RIP, load<u64>(LSTAR));
   setRflags(0, load<u64>(FMASK) | FLAG_RF);
+  if (load<u64>(FMASK) & FLAG_TF) swallowStep();
   setFlatCode(selector, 0, true);
   setFlatStack(selector + 8, 0);
   setCpl(0);
