@@ -1,0 +1,48 @@
+import { DB, raise } from "./fault";
+import { CS, DR, MODE, RFLAGS, RIP, SEG_BASE } from "./layout";
+import { clearWatchHits, watchHits } from "./mmu";
+import { FLAG_RF, MODE_64, MODE_TRACE } from "./mode";
+
+/**
+ * Debug exceptions around one instruction in trace mode (SDM 3B §17.2, §17.3): instruction breakpoints are faults before it,
+ * data breakpoints and single steps one trap after it. Data breakpoints are noticed by mmu.ts.
+ */
+const DR6: usize = DR + 48, DR7: usize = DR + 56;
+const SINGLE_STEP: u64 = 0x4000;
+
+/** The instruction entered a handler with TF clear (INT n, SYSCALL): it ends without a single-step trap. */
+export let stepSwallowed: bool = false;
+export function swallowStep(): void { stepSwallowed = true; }
+
+/** Before an instruction: true when an instruction breakpoint has raised #DB. RF lets one pass, and is used up. */
+export function instructionBreak(): bool {
+  clearWatchHits();
+  stepSwallowed = false;
+  const flags = load<u64>(RFLAGS);
+  if (flags & FLAG_RF) { store<u64>(RFLAGS, flags & ~FLAG_RF); return false; }
+  const control = <u32>load<u64>(DR7);
+  if (!(control & 0xff)) return false;
+  const rip = load<u64>(RIP), address = load<u32>(MODE) & MODE_64 ? rip : (load<u64>(CS, SEG_BASE) + rip) & 0xffffffff;
+  let hits: u64 = 0;
+  for (let i: u32 = 0; i < 4; i++) {
+    const enabled = ((control >> (i * 2)) & 3) != 0, execute = ((control >> (16 + i * 4)) & 3) == 0;
+    if (enabled && execute && load<u64>(DR + (i << 3)) == address) hits |= 1 << i;
+  }
+  if (!hits) return false;
+  store<u64>(DR6, (load<u64>(DR6) & ~15) | hits);
+  raise(DB, 0);
+  return true;
+}
+
+/** A REP instruction was interrupted: its own breakpoint must not strike again. */
+export function keepResuming(): void {
+  if (load<u32>(MODE) & MODE_TRACE) store<u64>(RFLAGS, load<u64>(RFLAGS) | FLAG_RF);
+}
+
+/** After an instruction that has ended: one #DB for a single step and the data breakpoints that it hit. */
+export function debugTrap(single: bool): void {
+  if (!single && !watchHits) return;
+  store<u64>(DR6, (load<u64>(DR6) & (watchHits ? ~15 : -1)) | <u64>watchHits | (single ? SINGLE_STEP : 0));
+  clearWatchHits();
+  raise(DB, 0);
+}
