@@ -15,11 +15,31 @@ execFileSync(node, [join(root, "emulator/cpu/generate.ts")], { stdio: "inherit",
 mkdirSync(out, { recursive: true });
 
 const common = [
-  join(root, "node_modules/assemblyscript/bin/asc.js"), "emulator/cpu/assembly/index.ts", `-O${level}`, "--noAssert", "--runtime", "stub",
-  "--importMemory", "--enable", "simd", "--memoryBase", "65536", "--initialMemory", "1280", "--maximumMemory", "65536",
-  "--disableWarning", "235",
+  join(root, "node_modules/assemblyscript/bin/asc.js"),
+  "emulator/cpu/assembly/index.ts",
+  `-O${level}`,
+  "--noAssert",
+  "--runtime",
+  "stub",
+  "--importMemory",
+  "--enable",
+  "simd",
+  "--memoryBase",
+  "65536",
+  "--initialMemory",
+  "1280",
+  "--maximumMemory",
+  "65536",
+  "--disableWarning",
+  "235",
 ];
 // A shared memory is imported as such, so that there are two modules from one source.
-for (const [name, options] of [["cpu", ["--enable", "threads", "--sharedMemory"]], ["cpu-plain", []]] as const) {
-  execFileSync(node, [...common, ...options, "-o", join(out, `${name}.wasm`)], { stdio: "inherit", cwd: root });
+for (const [name, options] of [
+  ["cpu", ["--enable", "threads", "--sharedMemory"]],
+  ["cpu-plain", []],
+] as const) {
+  execFileSync(node, [...common, ...options, "-o", join(out, `${name}.wasm`)], {
+    stdio: "inherit",
+    cwd: root,
+  });
 }

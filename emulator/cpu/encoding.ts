@@ -20,63 +20,140 @@ export interface Encoding {
 export function parseEncoding(text: string): Encoding {
   const tokens = text.split(" ");
   const vex = tokens[0] === "VEX" && tokens.shift() !== undefined;
-  const first = tokens[0]!, second = tokens[1] ?? "";
+  const first = tokens[0]!,
+    second = tokens[1] ?? "";
   const mandatory = first === "NP" || (["66", "F3", "F2"].includes(first) && /^[0-9A-F]{2}/.test(second));
   const prefix = mandatory ? tokens.shift() : undefined;
   let map = vex ? 3 : 0;
   if (tokens[0] === "0F" && tokens.length > 1) {
-    tokens.shift(); map += 1;
-    if (/^(38|3A)$/.test(tokens[0]!) && /^[0-9A-F]{2}/.test(tokens[1] ?? "")) map += tokens.shift() === "38" ? 1 : 2;
+    tokens.shift();
+    map += 1;
+    if (/^(38|3A)$/.test(tokens[0]!) && /^[0-9A-F]{2}/.test(tokens[1] ?? ""))
+      map += tokens.shift() === "38" ? 1 : 2;
   }
   const head = /^([0-9A-F]{2})(\+r)?$/.exec(tokens.shift() ?? "");
   if (!head) throw new Error(`cannot read encoding "${text}"`);
   const rest = readOperands(tokens, text);
-  return { map, opcode: Number.parseInt(head[1]!, 16), plusRegister: head[2] !== undefined, ...(prefix ? { prefix } : {}), ...rest };
+  return {
+    map,
+    opcode: Number.parseInt(head[1]!, 16),
+    plusRegister: head[2] !== undefined,
+    ...(prefix ? { prefix } : {}),
+    ...rest,
+  };
 }
 
-function readOperands(tokens: string[], text: string): Pick<Encoding, "modrm" | "immediates" | "digit" | "form" | "rm"> {
-  let modrm = false, digit: number | undefined, form: "mem" | "reg" | undefined, rm: number | undefined;
+function readOperands(
+  tokens: string[],
+  text: string,
+): Pick<Encoding, "modrm" | "immediates" | "digit" | "form" | "rm"> {
+  let modrm = false,
+    digit: number | undefined,
+    form: "mem" | "reg" | undefined,
+    rm: number | undefined;
   const immediates: string[] = [];
   for (const token of tokens) {
     const slash = /^\/([0-7r])$/.exec(token);
-    if (slash) { modrm = true; if (slash[1] !== "r") digit = Number(slash[1]); }
-    else if (token === "mem" || token === "reg") form = token;
-    else if (/^rm=[0-7]$/.test(token)) { rm = Number(token[3]); form = "reg"; }
-    else if (/^[0-9A-F]{2}$/.test(token)) {
+    if (slash) {
+      modrm = true;
+      if (slash[1] !== "r") digit = Number(slash[1]);
+    } else if (token === "mem" || token === "reg") form = token;
+    else if (/^rm=[0-7]$/.test(token)) {
+      rm = Number(token[3]);
+      form = "reg";
+    } else if (/^[0-9A-F]{2}$/.test(token)) {
       // A whole ModRM byte belongs to the opcode ("0F 01 D0").
       const byte = Number.parseInt(token, 16);
-      modrm = true; form = "reg"; digit = (byte >> 3) & 7; rm = byte & 7;
+      modrm = true;
+      form = "reg";
+      digit = (byte >> 3) & 7;
+      rm = byte & 7;
       if (byte < 0xc0) throw new Error(`"${text}": a fixed ModRM byte must name a register form`);
     } else if (immediateCodes[token] !== undefined) immediates.push(token);
     else throw new Error(`cannot read "${token}" of encoding "${text}"`);
   }
-  return { modrm, immediates, ...(digit === undefined ? {} : { digit }), ...(form === undefined ? {} : { form }), ...(rm === undefined ? {} : { rm }) };
+  return {
+    modrm,
+    immediates,
+    ...(digit === undefined ? {} : { digit }),
+    ...(form === undefined ? {} : { form }),
+    ...(rm === undefined ? {} : { rm }),
+  };
 }
 
-const immediateCodes: Record<string, number> = { ib: 1, iw: 2, id: 3, iz: 4, iv: 5, io: 6, cb: 7, cz: 8, one: 9, moffs: 10 };
+const immediateCodes: Record<string, number> = {
+  ib: 1,
+  iw: 2,
+  id: 3,
+  iz: 4,
+  iv: 5,
+  io: 6,
+  cb: 7,
+  cz: 8,
+  one: 9,
+  moffs: 10,
+};
 
 /** Operand-size rules: what @28 of a uop becomes, and which of four sized handlers is taken. */
 const sizeRules: Record<string, number> = { b: 0, v: 1, z: 2, y: 3, w: 4, d: 5, q: 6 };
 /** Bytes of a memory operand by size letter; from 0xf0 on the operand size decides (decoder.ts `memoryBytes`). */
 const memorySizes: Record<string, number> = {
-  b: 1, w: 2, d: 4, q: 8, dq: 16, x: 16, ps: 16, pd: 16, ss: 4, sd: 8, si: 4, pi: 8, t: 10,
-  v: 0xf0, z: 0xf1, y: 0xf2, p: 0xf3, a: 0xf4, s: 0xf5, e: 0xf6, f: 0xf7,
+  b: 1,
+  w: 2,
+  d: 4,
+  q: 8,
+  dq: 16,
+  x: 16,
+  ps: 16,
+  pd: 16,
+  ss: 4,
+  sd: 8,
+  si: 4,
+  pi: 8,
+  t: 10,
+  v: 0xf0,
+  z: 0xf1,
+  y: 0xf2,
+  p: 0xf3,
+  a: 0xf4,
+  s: 0xf5,
+  e: 0xf6,
+  f: 0xf7,
 };
 const traitBits: Partial<Record<Trait, number>> = {
-  lockable: 1, "ends-block": 2, ring0: 4, d64: 8, f64: 16, sized: 32, rep: 64, fpu: 128, sse: 256, mmx: 512,
+  lockable: 1,
+  "ends-block": 2,
+  ring0: 4,
+  d64: 8,
+  f64: 16,
+  sized: 32,
+  rep: 64,
+  fpu: 128,
+  sse: 256,
+  mmx: 512,
 };
 const registerClasses: Record<string, number> = { G: 1, V: 2, P: 3, S: 4, C: 5, D: 6 };
 const rmClasses: Record<string, number> = { E: 1, R: 1, W: 2, U: 2, Q: 3, N: 3, M: 4 };
 const accumulators = new Set(["AL", "AX", "EAX", "RAX", "eAX", "rAX"]);
 /** Instructions whose first operand is memory that they only read. x87 stores begin with FST, FIST, FBSTP, FN or FX. */
-const readers = /^(CMP|TEST|BT|MUL|IMUL|DIV|IDIV|PUSH|CALL|JMP|BOUND|U?COMIS[SD]|PTEST|L[GIL]DT|LTR|LMSW|VER[RW]|LDMXCSR|FXRSTOR|XRSTOR\w*|CLFLUSH\w*|INVLPG|NOP|PREFETCH\w*|F(?!I?ST|BSTP|N|X)\w*)$/;
+const readers =
+  /^(CMP|TEST|BT|MUL|IMUL|DIV|IDIV|PUSH|CALL|JMP|BOUND|U?COMIS[SD]|PTEST|L[GIL]DT|LTR|LMSW|VER[RW]|LDMXCSR|FXRSTOR|XRSTOR\w*|CLFLUSH\w*|INVLPG|NOP|PREFETCH\w*|F(?!I?ST|BSTP|N|X)\w*)$/;
 
-interface Operand { readonly letter: string; readonly size: string }
+interface Operand {
+  readonly letter: string;
+  readonly size: string;
+}
 
 function operandsOf(syntax: string): { mnemonic: string; operands: string[] } {
   const space = syntax.indexOf(" ");
   if (space < 0) return { mnemonic: syntax, operands: [] };
-  return { mnemonic: syntax.slice(0, space), operands: syntax.slice(space + 1).split(",").map((text) => text.trim()) };
+  return {
+    mnemonic: syntax.slice(0, space),
+    operands: syntax
+      .slice(space + 1)
+      .split(",")
+      .map((text) => text.trim()),
+  };
 }
 
 function readOperand(text: string): Operand | undefined {
@@ -93,28 +170,72 @@ export function encodeRow(row: Instruction, handler: number): number[] {
   const encoding = parseEncoding(row.encoding);
   const { mnemonic, operands } = operandsOf(row.syntax);
   const read = operands.map(readOperand);
-  const of = (letters: string): Operand | undefined => read.find((operand) => operand && letters.includes(operand.letter));
-  const register = of("GVPSCD"), place = of("ERWUQNM"), opcodeRegister = of("Z"), offset = of("O");
+  const of = (letters: string): Operand | undefined =>
+    read.find((operand) => operand && letters.includes(operand.letter));
+  const register = of("GVPSCD"),
+    place = of("ERWUQNM"),
+    opcodeRegister = of("Z"),
+    offset = of("O");
   const accumulator = operands.some((text) => accumulators.has(text));
-  const regClass = register && encoding.modrm ? registerClasses[register.letter]! : opcodeRegister ? 8 : offset && accumulator ? 7 : 0;
-  const rmClass = place && encoding.modrm ? rmClasses[place.letter]! : offset ? 5 : accumulator ? 6 : encoding.plusRegister ? 8 : encoding.modrm ? 4 : 0;
+  const regClass =
+    register && encoding.modrm
+      ? registerClasses[register.letter]!
+      : opcodeRegister
+        ? 8
+        : offset && accumulator
+          ? 7
+          : 0;
+  const rmClass =
+    place && encoding.modrm
+      ? rmClasses[place.letter]!
+      : offset
+        ? 5
+        : accumulator
+          ? 6
+          : encoding.plusRegister
+            ? 8
+            : encoding.modrm
+              ? 4
+              : 0;
   // CRC32 is sized by its source, everything else by its first operand.
-  const first = (mnemonic === "CRC32" ? read.slice(1) : read).find((operand) => operand && operand.size in sizeRules && "EGMRXYZOFBA".includes(operand.letter));
+  const first = (mnemonic === "CRC32" ? read.slice(1) : read).find(
+    (operand) => operand && operand.size in sizeRules && "EGMRXYZOFBA".includes(operand.letter),
+  );
   const sizeRule = operands[0] === "AL" ? 0 : first ? sizeRules[first.size]! : 1;
   const memory = /\/M([a-z]+)/.exec(row.syntax)?.[1] ?? place?.size ?? offset?.size ?? "";
   const untouched = row.handler === "lea" || row.handler === "nothing";
   const memoryCode = untouched ? 0xff : (memorySizes[memory] ?? 1);
-  const immediates = encoding.immediates.filter((name) => name !== "moffs").map((name) => immediateCodes[name]!);
+  const immediates = encoding.immediates
+    .filter((name) => name !== "moffs")
+    .map((name) => immediateCodes[name]!);
   if (operands.includes("1")) immediates.push(immediateCodes["one"]!);
   const traits = row.traits.reduce((bits, trait) => bits | (traitBits[trait] ?? 0), 0);
   const firstIsMemory = read[0] !== undefined && "EMWQO".includes(read[0].letter);
   const flags =
-    (encoding.modrm ? 1 : 0) | ((register ?? opcodeRegister)?.size === "b" ? 2 : 0) | ((place ?? opcodeRegister)?.size === "b" ? 4 : 0) |
-    (firstIsMemory && !readers.test(mnemonic) ? 8 : 0) | (/^BT[SRC]? Ev, Gv$/.test(row.syntax) ? 16 : 0) |
-    (row.syntax === "POP Ev" ? 32 : 0) | (place?.letter === "M" ? 64 : 0) | (place && "RUN".includes(place.letter) && !row.syntax.includes("/M") ? 128 : 0);
+    (encoding.modrm ? 1 : 0) |
+    ((register ?? opcodeRegister)?.size === "b" ? 2 : 0) |
+    ((place ?? opcodeRegister)?.size === "b" ? 4 : 0) |
+    (firstIsMemory && !readers.test(mnemonic) ? 8 : 0) |
+    (/^BT[SRC]? Ev, Gv$/.test(row.syntax) ? 16 : 0) |
+    (row.syntax === "POP Ev" ? 32 : 0) |
+    (place?.letter === "M" ? 64 : 0) |
+    (place && "RUN".includes(place.letter) && !row.syntax.includes("/M") ? 128 : 0);
   return [
-    handler & 255, handler >> 8, regClass, rmClass, sizeRule, memoryCode, immediates[0] ?? 0, immediates[1] ?? 0,
-    traits & 255, traits >> 8, families.indexOf(row.handler as (typeof families)[number]) + 1, flags,
-    of("B") ? 1 : 0, encoding.prefix === "66" ? 1 : 0, 0, 0,
+    handler & 255,
+    handler >> 8,
+    regClass,
+    rmClass,
+    sizeRule,
+    memoryCode,
+    immediates[0] ?? 0,
+    immediates[1] ?? 0,
+    traits & 255,
+    traits >> 8,
+    families.indexOf(row.handler as (typeof families)[number]) + 1,
+    flags,
+    of("B") ? 1 : 0,
+    encoding.prefix === "66" ? 1 : 0,
+    0,
+    0,
   ];
 }

@@ -183,7 +183,7 @@ export function lar(u: usize): void {
   const found = visible(load<u16>(p)) && answers(types, 1 << T_LDT | 1 << T_TSS | 1 << T_TSS_BUSY | 1 << T_CALL);
   if (fault) return;
   setZero(found);
-  if (found) storeReg(u, (descriptor >> 32) & 0x00f0ff00);
+  if (found) storeReg(u, (descriptor >> 32) & 0x00ffff00);
 }
 export function lsl(u: usize): void {
   if (noSelectors()) return;
