@@ -5,8 +5,9 @@
  *     export function paddb(u: usize): void { const p = source(u); if (p) put(u, i8x16.add(get(u), v128.load(p))); }
  */
 import { GP, MF, raise } from "./fault";
-import { FSW, FTW } from "./layout";
+import { CR0, FCW, FSW, FTW } from "./layout";
 import { readable, rmReadable } from "./memory";
+import { CR0_NE } from "./mode";
 import { linear, reg, rm } from "./uop";
 
 /** The destination, which is the first source too: the xmm register of ModRM.reg. */
@@ -36,8 +37,9 @@ function partMemory<T>(u: usize): usize { return readable<T>(linear(u)); }
 
 /** Every MMX instruction reports a pending x87 exception before it does anything (SDM 3A §12.5.1). */
 export function mmxAllowed(): bool {
-  if (load<u16>(FSW) & 0x80) { raise(MF, 0); return false; }
-  return true;
+  if (!(load<u16>(FSW) & ~<u32>load<u16>(FCW) & 0x3f) || !(load<u64>(CR0) & CR0_NE)) return true;
+  raise(MF, 0);
+  return false;
 }
 /** Host address of the mm/m64 operand (or a smaller T), or 0 after a fault. */
 export function mmxSource<T>(u: usize): usize { return mmxAllowed() ? rmReadable<T>(u) : 0; }

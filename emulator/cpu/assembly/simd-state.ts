@@ -9,6 +9,7 @@ import { CPL, CR0, CR4, FCW, FDP, FIP, FOP, FSW, FTW, MXCSR, RAX, RCX, RDX, WORK
 import { commit, readable, rmReadable, writable } from "./memory";
 import { CR4_OSXSAVE, mode64 } from "./mode";
 import { linear, prefixes, PREFIX_REX_W } from "./uop";
+import { updateSummary } from "./x87-stack";
 
 /** What CPUID leaf 0DH reports: size of the XSAVE area, and XSAVEOPT, XSAVEC, XGETBV with ECX = 1 in EAX of subleaf 1. */
 export const XSAVE_BYTES: u32 = 576, XSAVE_FEATURES: u32 = 7, XCR0_SUPPORTED: u64 = 3;
@@ -52,10 +53,9 @@ function imageX87(wide: bool): void {
   }
 }
 function loadX87(wide: bool): void {
-  const fcw = load<u16>(WORK), fsw = <u32>load<u16>(WORK, 2);
-  store<u16>(FCW, (fcw & 0x1f7f) | 0x40);
-  // ES and B follow from the exceptions that FCW leaves unmasked.
-  store<u16>(FSW, <u16>((fsw & 0x7f7f) | (fsw & ~fcw & 0x3f ? 0x8080 : 0)));
+  store<u16>(FCW, <u16>((<u32>load<u16>(WORK) & 0x1f3f) | 0x40));
+  store<u16>(FSW, load<u16>(WORK, 2));
+  updateSummary();
   store<u8>(FTW, load<u8>(WORK, 4));
   store<u16>(FOP, load<u16>(WORK, 6) & 0x7ff);
   store<u64>(FIP, wide ? load<u64>(WORK, 8) : <u64>load<u32>(WORK, 8));
