@@ -3,9 +3,9 @@
  * it in the tree's own order (so files that a boot reads together lie together), e2fsck confirms it.
  * Neither root nor mounting is needed. Hash trees for large directories are left to the guest.
  */
-import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { run as execute } from "../host/exec.ts";
 import { bytesOf } from "./tree.ts";
 import type { Node, Tree } from "./tree.ts";
 
@@ -29,27 +29,8 @@ export interface FileSystem {
 const FEATURES =
   "has_journal,ext_attr,dir_index,filetype,extent,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize,uninit_bg";
 
-function run(tool: string, args: readonly string[], options: { modified: number; input?: string }): string {
-  const env = {
-    ...process.env,
-    PATH: `${process.env.PATH ?? ""}:/usr/sbin:/sbin`,
-    E2FSPROGS_FAKE_TIME: String(options.modified),
-    MKE2FS_CONFIG: "/dev/null",
-    LC_ALL: "C",
-  };
-  const result = spawnSync(tool, args, {
-    env,
-    input: options.input ?? "",
-    encoding: "utf8",
-    maxBuffer: 2 ** 28,
-  });
-  if (result.error) throw result.error;
-  if (result.status !== 0)
-    throw new Error(
-      `${tool} failed (${result.status}):\n${result.stdout.slice(-2000)}${result.stderr.slice(-2000)}`,
-    );
-  return result.stderr;
-}
+const run = (tool: string, args: readonly string[], { modified }: FileSystem): string =>
+  execute(tool, args, { env: { E2FSPROGS_FAKE_TIME: String(modified), MKE2FS_CONFIG: "/dev/null" } }).stderr;
 
 function makeEmpty(disk: string, system: FileSystem): void {
   const extended = [
@@ -108,6 +89,8 @@ function creation(name: string, node: Node, stage: (node: Node & { kind: "file" 
     case "character":
     case "block":
       return `mknod ${quote(name)} ${node.kind === "block" ? "b" : "c"} ${node.major} ${node.minor}`;
+    default:
+      return node satisfies never;
   }
 }
 

@@ -41,12 +41,7 @@ export function initrdTree(
   return builder.file("modules/order", [...modules.keys()].join("\n") + "\n").tree;
 }
 
-export function tinyTree(
-  busybox: Uint8Array,
-  modules: ReadonlyMap<string, Uint8Array>,
-  kernelRelease: string,
-  modified: number,
-): Tree {
+export function tinyTree(busybox: Uint8Array, modified: number): Tree {
   const builder = new TreeBuilder(modified);
   for (const path of ["bin", "sbin", "dev", "etc", "proc", "sys", "run", "mnt", "usr/bin", "usr/sbin", "var"])
     builder.directory(path);
@@ -68,6 +63,5 @@ export function tinyTree(
   builder
     .file("etc/fstab", "/dev/vda / ext4 noatime 0 0\n")
     .file("etc/os-release", 'NAME="Virga tiny"\nID=virga-tiny\n');
-  for (const [name, bytes] of modules) builder.file(`lib/modules/${kernelRelease}/${name}`, bytes);
   return builder.tree;
 }

@@ -1,0 +1,184 @@
+/** `virga run`: the machine of the tab, in this terminal. */
+import type { Command } from "commander";
+import { InvalidArgumentError } from "commander";
+import type { BootEntry } from "#protocol/machine-definition.ts";
+import type { Headless } from "../../emulator/machine/headless.ts";
+import type { BlockDevice } from "../../emulator/storage/block-device.ts";
+import type { Origin } from "../../emulator/storage/chunked-image.ts";
+import { DiskRoom, RawFileDisk, withForgottenChanges } from "../headless/disks.ts";
+import { startNodeMachine } from "../headless/node-machine.ts";
+import { SerialDialogue } from "../headless/serial-dialogue.ts";
+import { ImageStore } from "../store/image-store.ts";
+import { type KernelOptions, bootEntries } from "./boot-files.ts";
+import { type NamedImage, findImage, localOrigin } from "./image-source.ts";
+import { memoryArgument } from "./publish.ts";
+import { Terminal } from "./terminal.ts";
+import { say } from "./words.ts";
+
+export interface RunOptions extends Omit<KernelOptions, "boot"> {
+  readonly memory?: number;
+  readonly exec?: string;
+  readonly entry?: string;
+  readonly json?: boolean;
+  readonly url?: string;
+  readonly timeout: number;
+  readonly verbose?: boolean;
+}
+
+/** Exit codes of our own, as the shell and timeout(1) have them. */
+const TIMED_OUT = 124;
+const MACHINE_FAILED = 125;
+
+const secondsArgument = (value: string): number => {
+  const seconds = Number(value);
+  if (!(seconds > 0)) throw new InvalidArgumentError("Say a number of seconds.");
+  return seconds;
+};
+
+export function addRun(program: Command): void {
+  program
+    .command("run")
+    .description("run a machine here: its console is this terminal; Ctrl-] ends it")
+    .argument("<slug|file>", "a published or built image, or a raw disk")
+    .option("--memory <MiB>", "memory, instead of the definition's", memoryArgument)
+    .option("--exec <command>", "run this in the guest's shell, print its output, and exit with its code")
+    .option("--boot <id>", "boot entry, instead of the first")
+    .option("--json", "print one object with the output and what was measured")
+    .option("--url <url>", "the Virga server that has the image")
+    .option("--timeout <seconds>", "for --exec: how long it may take, booting included", secondsArgument, 600)
+    .option("--verbose", "with --exec: show the console on standard error")
+    .option("--kernel <file>", "for a raw disk: Linux kernel (bzImage or ELF)")
+    .option("--initrd <file>", "for a raw disk: initial RAM disk")
+    .option("--cmdline <words>", "for a raw disk: kernel command line")
+    .addHelpText("after", "\nChanges to the disk are forgotten when the machine ends.")
+    .action(async (name: string, { boot, ...options }: RunOptions & { boot?: string }) => {
+      process.exitCode = await runMachine(name, boot === undefined ? options : { ...options, entry: boot });
+    });
+}
+
+interface Ready {
+  readonly boot: BootEntry;
+  readonly memoryMiB: number;
+  readonly prompt: string | undefined;
+  readonly room: DiskRoom;
+  readonly disks: readonly BlockDevice[];
+}
+
+async function fromImage(image: NamedImage, options: RunOptions): Promise<Ready> {
+  const { definition, origin } = image;
+  const wanted = options.entry ?? definition.boot[0]?.id;
+  const boot = definition.boot.find(({ id }) => id === wanted);
+  if (!boot)
+    throw new Error(
+      `${image.name} has no boot entry ${wanted}: it has ${definition.boot.map(({ id }) => id).join(", ")}.`,
+    );
+  const room = new DiskRoom(origin);
+  const disks: BlockDevice[] = [];
+  for (const disk of definition.disks) {
+    if (disk.kind === "raw") throw new Error("Raw images are read in the browser only; run the file itself.");
+    const trace = await image.trace(disk.manifest, boot.id);
+    disks.push(await withForgottenChanges(await room.openChunked(disk.manifest, trace)));
+  }
+  return { boot, memoryMiB: options.memory ?? definition.memoryMiB, prompt: definition.ready, room, disks };
+}
+
+async function fromFile(path: string, options: RunOptions): Promise<Ready> {
+  const store = new ImageStore();
+  const [boot] = await bootEntries(store, path, options);
+  if (!boot) throw new Error("There is no boot entry.");
+  const origin: Origin = localOrigin(store);
+  const disks = [await withForgottenChanges(await RawFileDisk.open(path))];
+  return { boot, memoryMiB: options.memory ?? 512, prompt: undefined, room: new DiskRoom(origin), disks };
+}
+
+async function powerOn(
+  { boot, memoryMiB, room, disks }: Ready,
+  onSerial: (bytes: Uint8Array) => void,
+): Promise<Headless> {
+  const kernel = await room.readWhole(boot.kernel);
+  const initrd = boot.initrd && (await room.readWhole(boot.initrd));
+  const { columns, rows } = process.stdout;
+  return startNodeMachine({
+    boot,
+    kernel,
+    ...(initrd ? { initrd } : {}),
+    memoryMiB,
+    disks,
+    ...(process.stdout.isTTY && columns && rows ? { terminal: { columns, rows } } : {}),
+    onSerial,
+    onLog: (level, message) => level === "error" && say(`machine: ${message}`),
+  });
+}
+
+/** Answers the exit code. */
+export async function runMachine(name: string, options: RunOptions): Promise<number> {
+  const found = await findImage(name, options.url);
+  const ready = found.kind === "file" ? await fromFile(found.path, options) : await fromImage(found, options);
+  try {
+    return options.exec === undefined
+      ? await interact(ready)
+      : await execute(name, ready, options, options.exec);
+  } finally {
+    ready.room.close();
+  }
+}
+
+async function interact(ready: Ready): Promise<number> {
+  const machine = await powerOn(ready, (bytes) => process.stdout.write(bytes));
+  const terminal = new Terminal(
+    process.stdin,
+    (bytes) => machine.sendSerial(bytes),
+    () => machine.powerOff(),
+  );
+  const end = await machine.done;
+  terminal.close();
+  if (end.reason === "failed") say(`The machine failed: ${JSON.stringify(end.failure)}`);
+  return end.reason === "failed" ? MACHINE_FAILED : 0;
+}
+
+async function execute(name: string, ready: Ready, options: RunOptions, command: string): Promise<number> {
+  const startMs = performance.now();
+  const dialogue = new SerialDialogue((bytes) => machine.sendSerial(bytes));
+  const machine = await powerOn(ready, (bytes) => {
+    if (options.verbose) process.stderr.write(bytes);
+    dialogue.hear(bytes);
+  });
+  const abort = Promise.withResolvers<"timeout">();
+  const timer = setTimeout(() => abort.resolve("timeout"), options.timeout * 1000);
+  const measured: Record<string, unknown> = {};
+  const session = async () => {
+    await dialogue.prompt(ready.prompt);
+    const { instructions } = machine.stats();
+    Object.assign(measured, {
+      bootMs: Math.round(performance.now() - startMs),
+      bootInstructions: instructions,
+      bootFetchedBytes: ready.room.ledger.stats.fetchedBytes,
+    });
+    return dialogue.run(command);
+  };
+  const result = await Promise.race([session(), machine.done, abort.promise]);
+  clearTimeout(timer);
+  machine.powerOff();
+  const isResult = typeof result === "object" && "exitCode" in result;
+  const exitCode = isResult ? result.exitCode : result === "timeout" ? TIMED_OUT : MACHINE_FAILED;
+  const output = isResult ? result.output : "";
+  if (!isResult)
+    say(
+      result === "timeout"
+        ? `virga: no answer within ${options.timeout} s; the console said:\n${dialogue.transcript.slice(-2000)}`
+        : `virga: the machine ended first: ${JSON.stringify(result)}`,
+    );
+  if (options.json) {
+    const { instructions } = machine.stats();
+    const totals = {
+      ...measured,
+      totalMs: Math.round(performance.now() - startMs),
+      instructions,
+      ...ready.room.ledger.stats,
+    };
+    process.stdout.write(
+      `${JSON.stringify({ image: name, boot: ready.boot.id, command, exitCode, output, ...totals }, null, 2)}\n`,
+    );
+  } else if (output) process.stdout.write(`${output}\n`);
+  return exitCode;
+}

@@ -1,0 +1,61 @@
+/** Starts a machine definition in Node: the same core, board and storage as in a tab. */
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { BootEntry } from "#protocol/machine-definition.ts";
+import { type Headless, runHeadless } from "../../emulator/machine/headless.ts";
+import type { BlockDevice } from "../../emulator/storage/block-device.ts";
+import { FailureError } from "./disks.ts";
+import { nodeHost } from "./node-host.ts";
+
+const root = join(import.meta.dirname, "../..");
+
+/** The core's module, built when nobody has built it yet. */
+export function coreModule(): Uint8Array<ArrayBuffer> {
+  const path = join(root, "build/wasm/cpu.wasm");
+  if (!existsSync(path))
+    execFileSync(process.execPath, [join(root, "infra/build-cpu.ts")], {
+      cwd: root,
+      stdio: ["ignore", 2, 2],
+    });
+  return new Uint8Array(readFileSync(path));
+}
+
+export interface NodeMachine {
+  readonly boot: BootEntry;
+  readonly kernel: Uint8Array;
+  readonly initrd?: Uint8Array;
+  readonly memoryMiB: number;
+  readonly disks: readonly BlockDevice[];
+  readonly terminal?: { readonly columns: number; readonly rows: number };
+  readonly onSerial: (bytes: Uint8Array) => void;
+  readonly onLog?: (level: string, message: string) => void;
+  /** Deterministic guest time. */
+  readonly nsPerInstruction?: number;
+}
+
+/** The terminal's size travels on the command line, because a serial line has no other way to say it. */
+const withTerminal = (commandLine: string, terminal: NodeMachine["terminal"]): string =>
+  terminal ? `${commandLine} virga.size=${terminal.columns}x${terminal.rows}` : commandLine;
+
+export async function startNodeMachine(machine: NodeMachine): Promise<Headless> {
+  const { boot, initrd, terminal, nsPerInstruction, onLog } = machine;
+  const started = await runHeadless({
+    wasm: coreModule(),
+    shared: true,
+    memoryMiB: machine.memoryMiB,
+    kernel: machine.kernel,
+    ...(initrd ? { initrd } : {}),
+    commandLine: withTerminal(boot.commandLine, terminal),
+    disks: machine.disks,
+    host: nodeHost(),
+    wallClockMs: Date.now(),
+    onSerial: machine.onSerial,
+    onFailure: (failure) => onLog?.("error", JSON.stringify(failure)),
+    ...(onLog ? { onLog } : {}),
+    ...(terminal ? { terminal } : {}),
+    ...(nsPerInstruction === undefined ? {} : { nsPerInstruction }),
+  });
+  if (!started.ok) throw new FailureError(started.failure);
+  return started.value;
+}
