@@ -3,13 +3,14 @@ import { bindHandlers, HANDLERS } from "../../../build/generated/cpu/handlers";
 import { flushBlocks, invalidateCode } from "./blocks";
 import { stopRequested, withdrawBudget } from "./control";
 import { setFaultHandlers } from "./decoder";
+import { clearTripleFault } from "./exceptions";
 import { clearFault } from "./fault";
 import { getRflags, setRflags } from "./flags";
 import { tooLong, undefined } from "./integer";
 import { CPL, RFLAGS } from "./layout";
 import { emptyThirdBank } from "./memory";
 import { flushTlb } from "./mmu";
-import { setCpl, updateMode } from "./mode";
+import { clearInterruptShadow, setCpl, updateMode } from "./mode";
 import { resetState } from "./reset";
 
 export { run } from "./interpreter";
@@ -29,6 +30,8 @@ export function invalidate(address: u32, length: u32): void { invalidateCode(add
 
 export function reload(): void {
   clearFault();
+  clearTripleFault();
+  clearInterruptShadow();
   flushTlb(false);
   setCpl(load<u32>(CPL));
   updateMode();
