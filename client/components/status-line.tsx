@@ -30,14 +30,23 @@ export function sentence(view: MachineView): string {
   }
 }
 
-/** Numbers of the machine at work. What is not known is a dash. */
+/** Numbers of the machine at work. What is not known is a dash. Exact ones stand in data attributes, for measurements. */
 export function StatusLine(props: { view: MachineView }) {
   const hits = () => {
     const disk = props.view.disk;
     return disk && disk.chunkReads > 0 ? disk.cacheHits / disk.chunkReads : undefined;
   };
   return (
-    <p class="status">
+    <p
+      class="status"
+      data-instructions={props.view.stats?.instructions}
+      data-idle={props.view.stats?.idle}
+      data-stalled-ms={props.view.stats?.stalledMs}
+      data-fetched-bytes={props.view.disk?.fetchedBytes}
+      data-verified-bytes={props.view.disk?.verifiedBytes}
+      data-requests={props.view.disk?.requests}
+      data-stored-bytes={props.view.storedBytes}
+    >
       <span role="status">{sentence(props.view)}</span>
       <span>
         <b>{show.bytes(props.view.disk?.fetchedBytes)}</b> of {show.bytes(props.view.storedBytes)} fetched
