@@ -1,0 +1,100 @@
+/**
+ * `npm start`: everything on this machine. The page and `tiny` first, one line with the URL, then `debian`, then the traces
+ * of their boots. Run again, it only starts what is there. Ctrl-C ends it all.
+ */
+import { parseArgs } from "node:util";
+import type { ImageRecord } from "./store/image-store.ts";
+import { buildApp } from "./stack/build-app.ts";
+import { type ImageSupply, NoImages, imageSupply } from "./stack/demo-images.ts";
+import { LocalServer, freePort, migrateOnce } from "./stack/local-server.ts";
+import { publishDemo, publishTraces } from "./stack/publish-demo.ts";
+
+const STATE = ".wrangler/state";
+const { values } = parseArgs({
+  options: {
+    port: { type: "string", default: "8787" },
+    "without-images": { type: "boolean", default: false },
+  },
+});
+
+const startedMs = Date.now();
+const say = (line: string): void => {
+  console.log(`virga ${((Date.now() - startedMs) / 1000).toFixed(0).padStart(4)} s  ${line}`);
+};
+
+/** The first image may be had while the app is being built: it is fetched once and handed on. */
+function headStart(supply: ImageSupply): ImageSupply {
+  const images = supply.images();
+  const first = images.next();
+  first.catch(() => {});
+  return {
+    ...supply,
+    async *images() {
+      const { value, done } = await first;
+      if (done) return;
+      yield value;
+      yield* images;
+    },
+  };
+}
+
+let server: LocalServer | undefined;
+let isStopping = false;
+
+/** Ends the server and this process; called once. */
+async function stop(code: number): Promise<never> {
+  isStopping = true;
+  await server?.stop();
+  process.exit(code);
+}
+
+async function startServer(): Promise<string> {
+  await buildApp(say);
+  await migrateOnce(STATE);
+  server = await LocalServer.start(await freePort(Number(values.port)), STATE);
+  void server.exited.then((code) => {
+    if (isStopping) return;
+    console.error(`virga: the server ended (${code}):\n${server?.lastWords}`);
+    process.exit(1);
+  });
+  return server.url;
+}
+
+/** Returns when everything is there; what cannot be had after the first image does not end what runs. */
+async function bringImages(url: string, supply: ImageSupply): Promise<void> {
+  const records: ImageRecord[] = [];
+  const onImage = (record: ImageRecord): void => {
+    records.push(record);
+    if (records.length > 1) say(`${record.name} is in the gallery: ${url}/m/${record.slug}`);
+    else say(`ready: ${url}`);
+  };
+  try {
+    await publishDemo(url, supply, say, onImage);
+  } catch (error) {
+    if (records.length === 0) throw error;
+    say(`an image is missing: ${error instanceof Error ? error.message : "for an unknown reason"}`);
+  }
+  await publishTraces(url, supply.store, records, say);
+  say("everything is there; Ctrl-C ends it");
+}
+
+async function main(): Promise<void> {
+  const supply = values["without-images"] ? null : headStart(imageSupply(say));
+  const url = await startServer();
+  if (supply) await bringImages(url, supply);
+  else say(`ready, without images: ${url}`);
+}
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+  process.on(signal, () => {
+    if (!isStopping) void stop(0);
+  });
+
+try {
+  await main();
+} catch (error) {
+  if (!isStopping) {
+    console.error(error instanceof NoImages ? `virga: ${error.message}` : error);
+    await stop(1);
+  }
+}
