@@ -46,7 +46,7 @@ export const FETCHER_LIMITS: FetcherLimits = {
 export interface Condition {
   readonly state: StorageState;
   readonly failure?: Failure;
-  /** When the next try is due; absent while a failure waits for `retry`. */
+  /** When the next try is due, Infinity while one is under way; absent while a failure waits for `retry`. */
   readonly retryAtMs?: number;
 }
 
@@ -153,7 +153,8 @@ export class Fetcher {
     const { failure } = worst;
     const state = failure.code === "corrupt" ? "refetching" : "offline";
     if (stuck) return { state, failure };
-    return { state, failure, retryAtMs: Math.min(...waiting.map(({ retryAtMs }) => retryAtMs)) };
+    const resting = waiting.filter(({ phase }) => phase === "backing-off");
+    return { state, failure, retryAtMs: Math.min(Infinity, ...resting.map(({ retryAtMs }) => retryAtMs)) };
   }
 
   /** Ends everything: who waits gets a failure. */

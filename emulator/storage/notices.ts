@@ -35,15 +35,16 @@ export class Notices {
   #tellCondition(condition: Condition): void {
     const { state, failure, retryAtMs } = condition;
     const known = this.#told;
+    // A try that is under way is no news: what was said of the last one stands until it ends.
+    if (retryAtMs === Infinity && known.failure?.code === failure?.code) return;
     if (known.state === state && known.failure?.code === failure?.code && known.retryAtMs === retryAtMs)
       return;
     this.#told = condition;
-    const retryInMs = retryAtMs === undefined ? undefined : Math.max(0, retryAtMs - this.#clock.nowMs());
-    this.#notify({
-      type: "state",
-      state,
-      ...(failure ? { failure } : {}),
-      ...(retryInMs === undefined ? {} : { retryInMs }),
-    });
+    const retryInMs = retryAtMs === undefined ? {} : { retryInMs: this.#msUntil(retryAtMs) };
+    this.#notify({ type: "state", state, ...(failure ? { failure } : {}), ...retryInMs });
+  }
+
+  #msUntil(atMs: number): number {
+    return Number.isFinite(atMs) ? Math.max(0, Math.round(atMs - this.#clock.nowMs())) : 0;
   }
 }

@@ -42,7 +42,7 @@ export class SegmentCache implements BlobCache, ChunkStore {
   #active: Segment | undefined;
   /** Writes happen one after the other: opening a segment takes a turn. */
   #turn: Promise<unknown> = Promise.resolve();
-  /** True once the device has no room left although nothing is left to evict. */
+  /** True once the device has no room left although nothing is left to evict, and when another owner may come. */
   #goesWithout = false;
 
   private constructor(folder: Folder, lock: FileHandle, limits: SegmentCacheLimits, clock: Clock) {
@@ -113,6 +113,7 @@ export class SegmentCache implements BlobCache, ChunkStore {
 
   async close(): Promise<void> {
     await this.#inTurn(async () => {
+      this.#goesWithout = true;
       for (const segment of this.#segments.values()) segment.close();
       this.#segments.clear();
       this.#index.clear();

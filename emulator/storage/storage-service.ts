@@ -55,6 +55,14 @@ interface OpenDisk {
   close(): Promise<void>;
 }
 
+interface Opened {
+  readonly source: BlockSource;
+  readonly device: BlockDevice;
+  readonly overlay?: OverlayDisk;
+  /** Ends what goes on beside the disk. */
+  readonly stop?: () => void;
+}
+
 interface Room {
   readonly sources: Sources;
   readonly origin: Origin;
@@ -125,7 +133,7 @@ export class StorageService {
       this.#disks.delete(disk);
       return failed(opened.failure);
     }
-    const { source, device, overlay } = opened.value;
+    const { source, device, overlay, stop } = opened.value;
     const port = command.port as PortWithClose<MessagePort>;
     const { sizeBytes } = device;
     serveDisk(port, device, (offset) => {
@@ -135,6 +143,7 @@ export class StorageService {
     this.#disks.set(disk, {
       device,
       close: async () => {
+        stop?.();
         port.close();
         await overlay?.close();
       },
@@ -149,7 +158,7 @@ export class StorageService {
   async #openDisk(
     room: Room,
     { disk, source: definition, writable, boot }: OpenCommand,
-  ): Promise<Outcome<{ source: BlockSource; device: BlockDevice; overlay?: OverlayDisk }>> {
+  ): Promise<Outcome<Opened>> {
     const source = await this.#openSource(room, definition);
     if (!source.ok) return source;
     const base = new StreamedDisk(source.value, this.#memory, this.#ledger);
@@ -161,9 +170,13 @@ export class StorageService {
     const { network } = this.#host;
     const { cache } = room.sources;
     const isShared = definition.kind === "chunked";
-    void followTraces(base.readAhead, { network, cache, image: source.value.id, boot, isShared });
+    const stop = followTraces(base.readAhead, { network, cache, image: source.value.id, boot, isShared });
     const overlay = await this.#openOverlay(room, disk, source.value, base);
-    return overlay.ok ? ok({ source: source.value, device: overlay.value, overlay: overlay.value }) : overlay;
+    if (!overlay.ok) {
+      stop();
+      return overlay;
+    }
+    return ok({ source: source.value, device: overlay.value, overlay: overlay.value, stop });
   }
 
   /** An image of a size other than the definition says is another image. A definition may leave the size open as 0. */

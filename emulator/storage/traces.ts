@@ -55,27 +55,38 @@ async function sharedTrace(
   return trace;
 }
 
+export interface TraceContext {
+  readonly network: Network;
+  readonly cache: BlobCache;
+  readonly image: ChunkHash;
+  readonly boot: string;
+  /** False where there is no network to ask, as for raw images: only this device's own trace counts then. */
+  readonly isShared: boolean;
+}
+
 /**
  * Lets the read-ahead of a disk follow what earlier boots touched, here and elsewhere, and keeps what this one touches.
- * Without a network to ask (boot files, raw images) only this device's own trace counts.
+ * Calling the answer ends that.
  */
-export async function followTraces(
-  readAhead: ReadAhead,
-  {
-    network,
-    cache,
-    image,
-    boot,
-    isShared,
-  }: { network: Network; cache: BlobCache; image: ChunkHash; boot: string; isShared: boolean },
-): Promise<void> {
-  const name = await nameOf(`first touches ${image} ${boot}`);
-  for (const ms of SAVE_AFTER_MS)
-    network.clock.after(ms, () => {
-      if (readAhead.touches.length > 0) void keep(cache, name, readAhead.touches);
-    });
-  const own = await kept(cache, name);
-  if (own.length > 0) readAhead.follow(own);
-  const shared = isShared ? await sharedTrace(network, cache, image, boot) : [];
-  if (shared.length > 0) readAhead.follow([...shared, ...own]);
+export function followTraces(readAhead: ReadAhead, context: TraceContext): () => void {
+  const { network, cache, image, boot } = context;
+  const name = nameOf(`first touches ${image} ${boot}`);
+  let savedCount = 0;
+  const save = async (): Promise<void> => {
+    const { touches } = readAhead;
+    if (touches.length === savedCount) return;
+    savedCount = touches.length;
+    await keep(cache, await name, touches);
+  };
+  const cancels = SAVE_AFTER_MS.map((ms) => network.clock.after(ms, () => void save()));
+  const follow = async (): Promise<void> => {
+    const own = await kept(cache, await name);
+    if (own.length > 0) readAhead.follow(own);
+    const shared = context.isShared ? await sharedTrace(network, cache, image, boot) : [];
+    if (shared.length > 0) readAhead.follow([...shared, ...own]);
+  };
+  void follow();
+  return () => {
+    for (const cancel of cancels) cancel();
+  };
 }

@@ -75,6 +75,12 @@ export class ImageServer {
     this.#signature++;
   }
 
+  /** As if nothing had been asked yet. */
+  forget(): void {
+    this.asked.length = 0;
+    this.#counts.clear();
+  }
+
   countOf(path: string): number {
     return this.asked.filter((asked) => asked.path === path).length;
   }

@@ -56,16 +56,12 @@ export class StorageRig {
   readonly service: StorageService;
   readonly #ports: MessageChannel["port1"][] = [];
 
-  constructor(
-    readonly origin: string,
-    readonly files: Folder | null = new MemoryFolder(),
-    clock: Clock = hastyClock(100),
-  ) {
+  constructor(origin: string, files: Folder | null = new MemoryFolder(), clock: Clock = hastyClock(100)) {
     this.service = new StorageService({
       network: { fetch, clock, origin, silenceMs: SILENCE_MS },
       files: async () =>
-        this.files
-          ? { ok: true, value: this.files }
+        files
+          ? { ok: true, value: files }
           : { ok: false, failure: { code: "storage-unavailable", problem: "no files here" } },
       quotaBytes: async () => 2 ** 30,
       notify: (notice) => this.notices.push(notice),
