@@ -1,5 +1,5 @@
 import { type Outcome, fail, ok } from "#protocol/failure";
-import type { FileHandle, Folder } from "../../emulator/storage/files.ts";
+import { type FileHandle, type Folder, fileFailure } from "../../emulator/storage/files.ts";
 import { MemoryFile } from "../../emulator/storage/memory-files.ts";
 
 const SECTOR_BYTES = 512;
@@ -63,7 +63,12 @@ export class CrashFolder implements Folder {
   }
 
   async remove(name: string): Promise<Outcome<null>> {
-    this.#step();
+    try {
+      this.#step();
+    } catch (error) {
+      if (error instanceof PowerCut) throw error;
+      return fail(fileFailure(error));
+    }
     const file = this.#files.get(name);
     if (file) this.#removed.set(name, file);
     this.#files.delete(name);
