@@ -14,10 +14,14 @@ const SINGLE_STEP: u64 = 0x4000;
 export let stepSwallowed: bool = false;
 export function swallowStep(): void { stepSwallowed = true; }
 
-/** Before an instruction: true when an instruction breakpoint has raised #DB. RF lets one pass, and is used up. */
-export function instructionBreak(): bool {
-  clearWatchHits();
+/**
+ * Before an instruction: true when an instruction breakpoint has raised #DB. RF lets one pass, and is used up. After a load of
+ * SS (`held`) there is none, and what the load itself hit stays pending (SDM 3A §6.8.3).
+ */
+export function instructionBreak(held: bool): bool {
   stepSwallowed = false;
+  if (held) return false;
+  clearWatchHits();
   const flags = load<u64>(RFLAGS);
   if (flags & FLAG_RF) { store<u64>(RFLAGS, flags & ~FLAG_RF); return false; }
   const control = <u32>load<u64>(DR7);
@@ -37,6 +41,12 @@ export function instructionBreak(): bool {
 /** A REP instruction was interrupted: its own breakpoint must not strike again. */
 export function keepResuming(): void {
   if (load<u32>(MODE) & MODE_TRACE) store<u64>(RFLAGS, load<u64>(RFLAGS) | FLAG_RF);
+}
+
+/** INT1 takes the data breakpoints that wait into its own #DB. */
+export function mergeWatchHits(): void {
+  store<u64>(DR6, load<u64>(DR6) | <u64>watchHits);
+  clearWatchHits();
 }
 
 /** After an instruction that has ended: one #DB for a single step and the data breakpoints that it hit. */

@@ -1,4 +1,4 @@
-import { swallowStep } from "./debug";
+import { mergeWatchHits, swallowStep } from "./debug";
 import { AC, clearFault, DB, DE, DF, fault, faultCode, faultVector, GP, NP, PF, raise, SS_FAULT, TS } from "./fault";
 import { getRflags, setRflags } from "./flags";
 import { closeStack, openCurrentStack, openStack, push, skip, STACK_16, STACK_32, STACK_64, stackTop } from "./frames";
@@ -55,6 +55,7 @@ export function softwareInterrupt(softwareVector: u32): void {
 export function debugInterrupt(): void {
   vector = DB; errorCode = 0; source = ICEBP; ext = 1;
   deliver();
+  if (!fault) mergeWatchHits();
 }
 
 function deliverEvent(firstVector: u32, code: u32, from: u32): void {

@@ -28,7 +28,7 @@ import { addressStep, wideLinear } from "./addressing";
 import { crossInstruction, enter, poolGeneration, stepOnce } from "./blocks";
 import { budget, grant, granted, repeatAgain, stopRequested, syncRetired } from "./control";
 import { debugTrap, instructionBreak, keepResuming, stepSwallowed } from "./debug";
-import { deliverException, deliverInterrupt, tripleFault } from "./exceptions";
+import { deliverException, deliverInterrupt, deliverNmi, nmiBlocked, tripleFault } from "./exceptions";
 import { clearFault, fault, GP, NM, nonCanonical, raise, SS_FAULT, UD } from "./fault";
 import { carry, ccDst, condition, IF, less, OP_SUB, overflow, parity, remember, rememberLogic, sign, TF, zero } from "./flags";
 import { acknowledgeInterrupt } from "./host";
@@ -186,7 +186,7 @@ function callEnd(u: usize): usize {
 }
 /** Whether an interrupt can be taken now. */
 // @ts-ignore: decorator
-@inline function pending(): bool { return load<u32>(NMI) != 0 || (load<u32>(INTR) != 0 && (load<u64>(RFLAGS) & IF) != 0); }
+@inline function pending(): bool { return (load<u32>(NMI) != 0 && !nmiBlocked) || (load<u32>(INTR) != 0 && (load<u64>(RFLAGS) & IF) != 0); }
 
 /** CR0.EM and CR0.TS (SDM 3A tables 13-1, 2-2); CR4.OSFXSR for SSE. */
 function checkExtension(kind: u32): bool {
@@ -442,7 +442,7 @@ const EXIT_BUDGET: u32 = 0, EXIT_HALTED: u32 = 1, EXIT_TRIPLE_FAULT: u32 = 2, EX
 /** Delivers what waits; false while the processor is halted and nothing does. */
 function acceptInterrupt(): bool {
   if (!interruptShadow) {
-    if (load<u32>(NMI)) { store<u32>(NMI, 0); store<u32>(HALTED, 0); deliverInterrupt(2); }
+    if (load<u32>(NMI) && !nmiBlocked) { store<u32>(NMI, 0); store<u32>(HALTED, 0); deliverNmi(); }
     else if (load<u32>(INTR) && (load<u64>(RFLAGS) & IF)) {
       const vector = acknowledgeInterrupt();
       if (vector >= 0) { store<u32>(HALTED, 0); deliverInterrupt(vector); }
@@ -464,7 +464,7 @@ export function run(instructions: u32): u32 {
     const shadow = interruptShadow, trace = (load<u64>(RFLAGS) & TF) != 0;
     clearInterruptShadow();
     const one = shadow != 0 || trace || (load<u32>(MODE) & MODE_TRACE) != 0;
-    if ((load<u32>(MODE) & MODE_TRACE) && instructionBreak()) continue;
+    if ((load<u32>(MODE) & MODE_TRACE) && instructionBreak(shadow == 2)) continue;
     const retired = granted - budget;
     stepOnce(one);
     execute();

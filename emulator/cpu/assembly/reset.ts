@@ -1,6 +1,6 @@
 import { clearFault } from "./fault";
 import { setArithmetic } from "./flags";
-import { clearTripleFault } from "./exceptions";
+import { clearTripleFault, endNmi } from "./exceptions";
 import {
   A20, APIC_BASE, CR0, CS, DR, FCW, FTW, GDTR, IDTR, LDTR, MISC_ENABLE, MTRR, MXCSR, PAT, RAM_SIZE, RDX, RFLAGS,
   RIP, SEG_ATTRIBUTES, SEG_BASE, SEG_LIMIT, SEG_SELECTOR, SEGMENTS, STATE, TR, XCR0,
@@ -42,6 +42,7 @@ export function resetState(ramBytes: u32): void {
   clearFault();
   clearTripleFault();
   clearInterruptShadow();
+  endNmi();
   setCpl(0);
   flushTlb(false);
   updateMode();

@@ -303,7 +303,6 @@ function setReturnFlags(flags: u64, mask: u64): void {
 
 export function iret(u: usize): void {
   const bytes: u64 = operandBytes(u);
-  endNmi();
   if (realSegments()) { iretReal(bytes); return; }
   if (load<u64>(RFLAGS) & FLAG_NT) { iretTask(); return; }
   openCurrentStack(0);
@@ -322,6 +321,7 @@ export function iret(u: usize): void {
     const mask = returnableFlags(bytes, cpl);
     enterCode(selector, target, rip);
     setReturnFlags(flags, mask);
+    endNmi();
     return;
   }
   if (!pop(bytes)) return;
@@ -334,6 +334,7 @@ export function iret(u: usize): void {
   setOuterPointer(pointer, 0);
   setReturnFlags(flags, mask);
   setCpl(rpl);
+  endNmi();
 }
 
 function iretReal(bytes: u64): void {
@@ -352,13 +353,16 @@ function iretReal(bytes: u64): void {
   if (bytes == 4) mask |= FLAG_AC | FLAG_ID | FLAG_RF;
   enterRealCode(selector, rip);
   setReturnFlags(popped, mask);
+  endNmi();
 }
 
 /** NT: back to the task that the current TSS links to. */
 function iretTask(): void {
   if (longMode()) { raise(GP, 0); return; }
   const place = systemRead(load<u64>(TR, SEG_BASE), 2);
-  if (place) throughTask(load<u16>(place), TASK_IRET);
+  if (!place) return;
+  throughTask(load<u16>(place), TASK_IRET);
+  endNmi();
 }
 
 function iretVirtual8086(rip: u64, selector: u32, flags: u64): void {
@@ -381,6 +385,7 @@ function iretVirtual8086(rip: u64, selector: u32, flags: u64): void {
   store<u64>(RIP, rip & 0xffff);
   setCpl(3);
   setReturnFlags(0, 0);
+  endNmi();
 }
 
 // ------------------------------------------------------------------------------------------------ fast system calls

@@ -145,6 +145,30 @@ describe.skipIf(noCore)("interrupts", () => {
   });
 });
 
+describe.skipIf(noCore)("NMI", () => {
+  test("a second one waits for the IRET of the first", () => {
+    const rig = new Rig();
+    // JMP to the next instruction, twice; IRETQ. Each is a block of its own.
+    rig.bytes(at.handlers + 0x20, "eb00 eb00 48cf");
+    rig.bytes(at.code, "ebfe");
+    rig.ring(0);
+    rig.setState(place.rip, BigInt(at.code));
+    const frame = { rip: BigInt(at.code), rsp: BigInt(at.kernelStack) };
+    rig.cpu.raiseNmi();
+    rig.resume(2n, 1);
+    expect([rig.cpu.rip, rig.frame(false)]).toMatchObject([BigInt(at.handlers + 0x22), frame]);
+    rig.cpu.raiseNmi();
+    rig.cpu.run(1);
+    expect([rig.cpu.rip, rig.frame(false)]).toMatchObject([BigInt(at.handlers + 0x24), frame]);
+    // IRETQ; then the second one is taken before another instruction of the program.
+    rig.cpu.run(1);
+    rig.cpu.run(1);
+    expect([rig.cpu.rip, rig.frame(false)]).toMatchObject([BigInt(at.handlers + 0x22), frame]);
+    rig.cpu.run(5);
+    expect(rig.cpu.rip).toBe(BigInt(at.code));
+  });
+});
+
 describe.skipIf(noCore)("privilege", () => {
   test.each([
     ["HLT", "f4"], ["CLI", "fa"], ["STI", "fb"], ["LGDT", "0f0113"], ["MOV CR0", "0f20c0"], ["MOV CR3", "0f22d8"], ["MOV DR7", "0f23f8"],
