@@ -263,7 +263,8 @@ export class Machine {
     this.#clock.stop();
     this.#meter.beforeReset();
     this.#cpu.reset();
-    this.#memory.fill(0, this.#memory.sizeBytes, 0);
+    // New memory is zero already; touching all of it would make the host find all of it.
+    if (this.#meter.instructions > 0) this.#memory.fill(0, this.#memory.sizeBytes, 0);
     this.#timers = this.#newTimers();
     this.#board = this.#newBoard();
     const loaded = loadLinux(this.#memory, {

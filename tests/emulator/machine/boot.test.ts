@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { expect, onTestFailed, test } from "vitest";
+import { describe, expect, onTestFailed, test } from "vitest";
 import { DiskRoom, withForgottenChanges } from "../../../infra/headless/disks.ts";
 import { startNodeMachine } from "../../../infra/headless/node-machine.ts";
 import { SerialDialogue } from "../../../infra/headless/serial-dialogue.ts";
@@ -11,17 +11,14 @@ const directory = cacheDirectory();
 const store = existsSync(join(directory, "images")) ? new ImageStore(directory) : undefined;
 const tiny = store?.latest("tiny") ?? null;
 const core = existsSync("build/wasm/cpu.wasm");
-const missing = !core
-  ? "build/wasm/cpu.wasm is not built"
-  : "the image cache has no tiny; npm start builds it";
 const LIMIT_INSTRUCTIONS = 600_000_000;
 /** What a kernel says when its machine is wrong. */
 const TROUBLE =
   /BUG:|WARNING:|Call Trace|Oops|I\/O error|nobody cared|soft lockup|hung_task|firmware bug|self-tests.*failed/i;
 
-if (!core || !tiny || !store) test.skip(`Linux boots to a shell (${missing})`, () => {});
-else
+describe.skipIf(!core || !tiny)("tiny (built by npm start: the core, and the image in the cache)", () => {
   test("Linux boots to a shell, finds its devices, keeps time, and turns itself off", async () => {
+    if (!tiny || !store) throw new Error("skipped");
     const { definition } = tiny;
     const boot = {
       ...definition.boot[0]!,
@@ -66,3 +63,4 @@ else
     expect(await machine.done).toEqual({ reason: "power-off" });
     room.close();
   }, 120_000);
+});

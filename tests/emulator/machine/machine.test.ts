@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import {
   createMachine,
   type Machine,
@@ -13,9 +13,6 @@ import { GuestProgram } from "../../support/guest-program.ts";
 
 const CORE = "build/wasm/cpu-plain.wasm";
 const core = existsSync(CORE) ? new WebAssembly.Module(readFileSync(CORE)) : undefined;
-const withCore = test.skipIf(!core);
-if (!core) test.skip(`${CORE} is not built: npm run build:cpu`, () => {});
-
 /** A host whose time passes by the look at its clock: 20 µs; by turns: 1 ms; and by sleeps that have an end. */
 class StillHost implements MachineHost {
   ns = 0;
@@ -121,152 +118,154 @@ const until = async (done: () => boolean): Promise<void> => {
   expect(done()).toBe(true);
 };
 
-withCore("a guest prints and turns itself off", async () => {
-  const { end, said, states, machine } = await boot(new GuestProgram().print("hello").powerOff());
-  expect([await end, said(), states]).toEqual([{ reason: "power-off" }, "hello", ["running", "off"]]);
-  expect(machine.stats().instructions).toBeGreaterThan(15);
-});
-
-withCore("a halted guest sleeps until it is woken, and uses no instructions", async () => {
-  const { end, host, machine } = await boot(new GuestProgram().halt());
-  await until(() => host.sleeps.length > 0);
-  const { instructions } = machine.stats();
-  machine.wake();
-  await until(() => host.sleeps.length > 1);
-  expect([host.sleeps[0], machine.stats().instructions - instructions < 10]).toEqual([Infinity, true]);
-  machine.powerOff();
-  expect(await end).toEqual({ reason: "power-off" });
-});
-
-withCore("a paused guest does not run and its clock stands", async () => {
-  const { end, host, machine, states } = await boot(new GuestProgram().raw(0xeb, 0xfe));
-  await until(() => machine.stats().instructions > 200_000);
-  machine.pause();
-  await until(() => states.at(-1) === "paused");
-  const [before, guestMs] = [machine.stats().instructions, machine.stats().guestMs];
-  host.ns += 5e9;
-  expect([machine.stats().instructions, machine.stats().guestMs]).toEqual([before, guestMs]);
-  machine.resume();
-  await until(() => machine.stats().instructions > before);
-  expect(machine.stats().guestMs - guestMs).toBeLessThan(1000);
-  machine.powerOff();
-  await end;
-});
-
-for (const [how, program] of Object.entries({
-  "the keyboard controller": new GuestProgram().print("x").out(0x64, 0xfe).halt(),
-  "port CF9": new GuestProgram().print("x").out(0xcf9, 0x06).halt(),
-  "port 92": new GuestProgram().print("x").out(0x92, 0x01).halt(),
-})) {
-  withCore(`a reset by ${how} ends a machine that is told so, or boots again`, async () => {
-    expect(await (await boot(program)).end).toEqual({ reason: "reset" });
-    const again = await boot(program, { onGuestReset: "boot" });
-    await until(() => again.said().length >= 3);
-    again.machine.powerOff();
-    expect(await again.end).toEqual({ reason: "power-off" });
+describe.skipIf(!core)(`a machine (${CORE} is built)`, () => {
+  test("a guest prints and turns itself off", async () => {
+    const { end, said, states, machine } = await boot(new GuestProgram().print("hello").powerOff());
+    expect([await end, said(), states]).toEqual([{ reason: "power-off" }, "hello", ["running", "off"]]);
+    expect(machine.stats().instructions).toBeGreaterThan(15);
   });
-}
 
-withCore("a triple fault right after power-on is a crash in words", async () => {
-  const { end, failures } = await boot(new GuestProgram().raw(0x0f, 0x0b));
-  expect(await end).toMatchObject({ reason: "failed", failure: { code: "guest-crashed" } });
-  expect(failures.length).toBe(1);
-});
+  test("a halted guest sleeps until it is woken, and uses no instructions", async () => {
+    const { end, host, machine } = await boot(new GuestProgram().halt());
+    await until(() => host.sleeps.length > 0);
+    const { instructions } = machine.stats();
+    machine.wake();
+    await until(() => host.sleeps.length > 1);
+    expect([host.sleeps[0], machine.stats().instructions - instructions < 10]).toEqual([Infinity, true]);
+    machine.powerOff();
+    expect(await end).toEqual({ reason: "power-off" });
+  });
 
-withCore("a kernel that is none fails before anything runs", async () => {
-  const program = { kernel: new TextEncoder().encode("no kernel".repeat(100)) } as GuestProgram;
-  const { end } = await boot(program);
-  expect(await end).toMatchObject({ reason: "failed", failure: { code: "bad-image" } });
-});
-
-withCore("a disk read arrives in guest memory", async () => {
-  const disk = new ScriptedDisk(async () => ok(sector));
-  const { end, said, stalls, machine } = await boot(
-    new GuestProgram().readSector(3).printBytes(0x100_a000, 4).powerOff(),
-    { disks: [disk] },
-  );
-  expect([await end, said(), stalls, machine.stats().diskReads]).toEqual([
-    { reason: "power-off" },
-    "data",
-    [],
-    1,
-  ]);
-});
-
-withCore("a read that is late stops the guest and its clock, and says so", async () => {
-  let answer!: (outcome: Outcome<Uint8Array>) => void;
-  const disk = new ScriptedDisk(() => new Promise((resolve) => (answer = resolve)));
-  const { end, host, said, stalls, machine } = await boot(
-    new GuestProgram().readSector(3).printBytes(0x100_a000, 4).powerOff(),
-    { disks: [disk] },
-  );
-  await until(() => stalls.length === 1);
-  const { instructions, guestMs } = machine.stats();
-  host.ns += 60e9;
-  expect([machine.stats().instructions, machine.stats().guestMs]).toEqual([instructions, guestMs]);
-  answer(ok(sector));
-  expect([await end, said(), stalls]).toEqual([
-    { reason: "power-off" },
-    "data",
-    [{ on: "disk", sinceMs: expect.any(Number), offset: 1536 }, null],
-  ]);
-  expect([guestMs < 100, machine.stats().guestMs < 100, machine.stats().stalledMs >= 60_000]).toEqual([
-    true,
-    true,
-    true,
-  ]);
-});
-
-withCore("a read that fails pauses the machine with the failure, and resume asks again", async () => {
-  const disk = new ScriptedDisk(
-    async () => ({ ok: false, failure: offline }),
-    async () => Promise.reject(new Error("broken")),
-    async () => ok(sector.subarray(0, 100)),
-    async () => ok(sector),
-  );
-  const { end, said, states, failures, machine } = await boot(
-    new GuestProgram().readSector(3).printBytes(0x100_a000, 4).powerOff(),
-    { disks: [disk] },
-  );
-  for (let tries = 1; tries <= 3; tries++) {
-    await until(() => failures.length === tries && states.at(-1) === "paused");
-    expect(said()).toBe("");
+  test("a paused guest does not run and its clock stands", async () => {
+    const { end, host, machine, states } = await boot(new GuestProgram().raw(0xeb, 0xfe));
+    await until(() => machine.stats().instructions > 200_000);
+    machine.pause();
+    await until(() => states.at(-1) === "paused");
+    const [before, guestMs] = [machine.stats().instructions, machine.stats().guestMs];
+    host.ns += 5e9;
+    expect([machine.stats().instructions, machine.stats().guestMs]).toEqual([before, guestMs]);
     machine.resume();
-  }
-  expect([await end, said(), failures.map(({ code }) => code)]).toEqual([
-    { reason: "power-off" },
-    "data",
-    ["offline", "internal", "corrupt"],
-  ]);
-});
+    await until(() => machine.stats().instructions > before);
+    expect(machine.stats().guestMs - guestMs).toBeLessThan(1000);
+    machine.powerOff();
+    await end;
+  });
 
-withCore("deterministic time: the same guest takes the same instructions", async () => {
-  const run = async (): Promise<number> => {
-    const created = createMachine({
-      module: core!,
-      shared: false,
-      memoryMiB: 32,
-      disks: [],
-      loadBootFiles: async () =>
-        ok({
-          kernel: new GuestProgram()
-            .spin(300_000)
-            .out(0x43, 0x34)
-            .out(0x40, 0)
-            .out(0x40, 1)
-            .spin(50_000)
-            .powerOff().kernel,
-        }),
-      commandLine: "",
-      wallClockMs: 0,
-      nsPerInstruction: 10,
-      host: new StillHost(),
-      events: { state: () => {}, serial: () => {}, failed: () => {} },
+  for (const [how, program] of Object.entries({
+    "the keyboard controller": new GuestProgram().print("x").out(0x64, 0xfe).halt(),
+    "port CF9": new GuestProgram().print("x").out(0xcf9, 0x06).halt(),
+    "port 92": new GuestProgram().print("x").out(0x92, 0x01).halt(),
+  })) {
+    test(`a reset by ${how} ends a machine that is told so, or boots again`, async () => {
+      expect(await (await boot(program)).end).toEqual({ reason: "reset" });
+      const again = await boot(program, { onGuestReset: "boot" });
+      await until(() => again.said().length >= 3);
+      again.machine.powerOff();
+      expect(await again.end).toEqual({ reason: "power-off" });
     });
-    if (!created.ok) throw new Error(created.failure.code);
-    await created.value.start();
-    await created.value.done;
-    return created.value.stats().instructions;
-  };
-  expect(await run()).toBe(await run());
+  }
+
+  test("a triple fault right after power-on is a crash in words", async () => {
+    const { end, failures } = await boot(new GuestProgram().raw(0x0f, 0x0b));
+    expect(await end).toMatchObject({ reason: "failed", failure: { code: "guest-crashed" } });
+    expect(failures.length).toBe(1);
+  });
+
+  test("a kernel that is none fails before anything runs", async () => {
+    const program = { kernel: new TextEncoder().encode("no kernel".repeat(100)) } as GuestProgram;
+    const { end } = await boot(program);
+    expect(await end).toMatchObject({ reason: "failed", failure: { code: "bad-image" } });
+  });
+
+  test("a disk read arrives in guest memory", async () => {
+    const disk = new ScriptedDisk(async () => ok(sector));
+    const { end, said, stalls, machine } = await boot(
+      new GuestProgram().readSector(3).printBytes(0x100_a000, 4).powerOff(),
+      { disks: [disk] },
+    );
+    expect([await end, said(), stalls, machine.stats().diskReads]).toEqual([
+      { reason: "power-off" },
+      "data",
+      [],
+      1,
+    ]);
+  });
+
+  test("a read that is late stops the guest and its clock, and says so", async () => {
+    let answer!: (outcome: Outcome<Uint8Array>) => void;
+    const disk = new ScriptedDisk(() => new Promise((resolve) => (answer = resolve)));
+    const { end, host, said, stalls, machine } = await boot(
+      new GuestProgram().readSector(3).printBytes(0x100_a000, 4).powerOff(),
+      { disks: [disk] },
+    );
+    await until(() => stalls.length === 1);
+    const { instructions, guestMs } = machine.stats();
+    host.ns += 60e9;
+    expect([machine.stats().instructions, machine.stats().guestMs]).toEqual([instructions, guestMs]);
+    answer(ok(sector));
+    expect([await end, said(), stalls]).toEqual([
+      { reason: "power-off" },
+      "data",
+      [{ on: "disk", sinceMs: expect.any(Number), offset: 1536 }, null],
+    ]);
+    expect([guestMs < 100, machine.stats().guestMs < 100, machine.stats().stalledMs >= 60_000]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+  });
+
+  test("a read that fails pauses the machine with the failure, and resume asks again", async () => {
+    const disk = new ScriptedDisk(
+      async () => ({ ok: false, failure: offline }),
+      async () => Promise.reject(new Error("broken")),
+      async () => ok(sector.subarray(0, 100)),
+      async () => ok(sector),
+    );
+    const { end, said, states, failures, machine } = await boot(
+      new GuestProgram().readSector(3).printBytes(0x100_a000, 4).powerOff(),
+      { disks: [disk] },
+    );
+    for (let tries = 1; tries <= 3; tries++) {
+      await until(() => failures.length === tries && states.at(-1) === "paused");
+      expect(said()).toBe("");
+      machine.resume();
+    }
+    expect([await end, said(), failures.map(({ code }) => code)]).toEqual([
+      { reason: "power-off" },
+      "data",
+      ["offline", "internal", "corrupt"],
+    ]);
+  });
+
+  test("deterministic time: the same guest takes the same instructions", async () => {
+    const run = async (): Promise<number> => {
+      const created = createMachine({
+        module: core!,
+        shared: false,
+        memoryMiB: 32,
+        disks: [],
+        loadBootFiles: async () =>
+          ok({
+            kernel: new GuestProgram()
+              .spin(300_000)
+              .out(0x43, 0x34)
+              .out(0x40, 0)
+              .out(0x40, 1)
+              .spin(50_000)
+              .powerOff().kernel,
+          }),
+        commandLine: "",
+        wallClockMs: 0,
+        nsPerInstruction: 10,
+        host: new StillHost(),
+        events: { state: () => {}, serial: () => {}, failed: () => {} },
+      });
+      if (!created.ok) throw new Error(created.failure.code);
+      await created.value.start();
+      await created.value.done;
+      return created.value.stats().instructions;
+    };
+    expect(await run()).toBe(await run());
+  });
 });
