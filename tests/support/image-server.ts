@@ -33,6 +33,12 @@ interface RawFile {
   etag: string;
 }
 
+/** Pages and scripts may be among the objects, for browsers. */
+function contentType(path: string): Record<string, string> {
+  if (path.endsWith(".js")) return { "content-type": "text/javascript" };
+  return path === "/" ? { "content-type": "text/html" } : {};
+}
+
 /** A real HTTP server with the paths of the Worker's store, for tests: objects in memory, and mischief on demand. */
 export class ImageServer {
   readonly #server: Server;
@@ -110,7 +116,7 @@ export class ImageServer {
     if (asked.path.startsWith("/api/raw/")) return this.#raw(url, asked, request, response, mischief);
     const bytes = this.objects.get(asked.path);
     if (!bytes) return void response.writeHead(404).end();
-    this.#send(response, 200, {}, bytes, mischief);
+    this.#send(response, 200, contentType(asked.path), bytes, mischief);
   }
 
   #take(request: IncomingMessage, response: ServerResponse): void {

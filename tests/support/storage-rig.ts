@@ -55,6 +55,7 @@ export class StorageRig {
   readonly notices: StorageNotice[] = [];
   readonly service: StorageService;
   readonly #ports: MessageChannel["port1"][] = [];
+  #isOver = false;
 
   constructor(origin: string, files: Folder | null = new MemoryFolder(), clock: Clock = hastyClock(100)) {
     this.service = new StorageService({
@@ -109,16 +110,18 @@ export class StorageRig {
     type: T,
     fits: (notice: StorageNotice & { type: T }) => boolean = () => true,
   ): Promise<StorageNotice & { type: T }> {
-    for (;;) {
+    while (!this.#isOver) {
       const notice = this.of(type).findLast(fits);
       if (notice) return notice;
       await new Promise((resolve) => {
         setTimeout(resolve, 2);
       });
     }
+    return new Promise(() => {});
   }
 
   async end(): Promise<void> {
+    this.#isOver = true;
     await this.service.close();
     for (const port of this.#ports) port.close();
   }

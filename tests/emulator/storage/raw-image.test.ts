@@ -35,8 +35,8 @@ describe("raw image", () => {
     expect(notice).toMatchObject({ type: "opened", sizeBytes: bytes.length, storedBytes: bytes.length });
     expect(valueOf(await disk.read(WINDOW - 512, 1024))).toEqual(bytes.slice(WINDOW - 512, WINDOW + 512));
     expect(valueOf(await disk.read(0, bytes.length))).toEqual(bytes);
-    const ranges = server.asked.filter(isWindow).map(({ range }) => range);
-    expect(ranges.sort()).toEqual([
+    const ranges = new Set(server.asked.filter(isWindow).map(({ range }) => range));
+    expect([...ranges].sort((a, b) => (a ?? "").localeCompare(b ?? ""))).toEqual([
       "bytes=0-262143",
       "bytes=262144-524287",
       "bytes=524288-786431",
