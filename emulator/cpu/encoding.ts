@@ -28,7 +28,7 @@ export function parseEncoding(text: string): Encoding {
   if (tokens[0] === "0F" && tokens.length > 1) {
     tokens.shift();
     map += 1;
-    if (/^(38|3A)$/.test(tokens[0]!) && /^[0-9A-F]{2}/.test(tokens[1] ?? ""))
+    if (/^(38|3A)$/.test(tokens[0]) && /^[0-9A-F]{2}/.test(tokens[1] ?? ""))
       map += tokens.shift() === "38" ? 1 : 2;
   }
   const head = /^([0-9A-F]{2})(\+r)?$/.exec(tokens.shift() ?? "");

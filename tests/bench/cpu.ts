@@ -2,7 +2,7 @@
  * Guest instructions per second of the interpreter, on small programs whose weight lies in different places. All run in
  * 64-bit mode with paging; "kernel" has what kernels do: per-CPU data through GS, far-apart functions, string moves, SYSCALL.
  */
-import { Cpu, RAM_BASE } from "../../emulator/cpu/core.ts";
+import { type Cpu, RAM_BASE } from "../../emulator/cpu/core.ts";
 import { Assembler } from "../support/assembler.ts";
 import { at, enterLongMode, makeCpu, setRegister } from "../support/cpu-bench.ts";
 import type { Result } from "./report.ts";
@@ -259,7 +259,10 @@ function prepareSystemCalls(cpu: Cpu, memory: DataView, a: Assembler): void {
 }
 
 /** Seconds of CPU time of this process; the other threads idle. */
-const seconds = (): number => Number(process.cpuUsage().user + process.cpuUsage().system) / 1e6;
+const seconds = (): number => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+};
 
 function once(cpu: Cpu, program: Program): { instructions: number; time: number } {
   prepare(cpu, program);

@@ -333,8 +333,7 @@ export class VectorMachine {
   }
 
   #compare(vector: Vector, state: Readonly<Record<string, string>>, exit: bigint, retired: number): string[] {
-    const bad: string[] = [],
-      { view } = this.cpu;
+    const bad: string[] = [];
     const end = this.#readEnd();
     if (end === undefined) return [`did not stop: rip ${this.cpu.rip.toString(16)}`];
     const { number, code, rip, flags, cs } = end;

@@ -4,6 +4,7 @@
  * ZF is `ccDst == 0` for every operation, also for FLAGS_KNOWN.
  */
 import { RFLAGS } from "./layout";
+import { multiplyHighSigned } from "./wide";
 
 /** What the last flag-writing operation was: one of these | log2(operand bytes) << 4. */
 export const OP_ADD: u32 = 0, OP_SUB: u32 = 1, OP_LOGIC: u32 = 2, OP_INC: u32 = 3, OP_DEC: u32 = 4;
@@ -11,6 +12,8 @@ export const OP_ADD: u32 = 0, OP_SUB: u32 = 1, OP_LOGIC: u32 = 2, OP_INC: u32 = 
 export const OP_SHIFT: u32 = 5;
 /** ADC and SBB with a carry in (without one they are ADD and SUB). */
 export const OP_ADC: u32 = 6, OP_SBB: u32 = 7;
+/** A signed product that was cut to its low half: ccSrc and ccOther are the factors. CF = OF = it did not fit. */
+export const OP_PRODUCT: u32 = 9;
 /** ccSrc holds the six flags in their RFLAGS positions. */
 export const FLAGS_KNOWN: u32 = 8;
 
@@ -20,6 +23,7 @@ export const ARITHMETIC: u32 = 0x8d5;
 export let ccOp: u32 = FLAGS_KNOWN;
 export let ccDst: u64 = 1;
 export let ccSrc: u64 = 0;
+export let ccOther: u64 = 0;
 
 // @ts-ignore: decorator
 @inline export function log2Size<T>(): u32 { return sizeof<T>() == 1 ? 0 : sizeof<T>() == 2 ? 1 : sizeof<T>() == 4 ? 2 : 3; }
@@ -55,8 +59,15 @@ export function carrySlow(): u32 {
     case OP_SUB: return u32(((ccDst + ccSrc) & sizeMask()) < ccSrc);
     case OP_SBB: return u32(((ccDst + ccSrc + 1) & sizeMask()) <= ccSrc);
     case OP_LOGIC: return 0;
+    case OP_PRODUCT: return productSpills();
     default: return <u32>ccSrc & 1;
   }
+}
+function productSpills(): u32 {
+  if (ccOp >> 4 == 3) return u32(multiplyHighSigned(<i64>ccSrc, <i64>ccOther) != <i64>ccDst >> 63);
+  const shift: i64 = 64 - (8 << (<i64>ccOp >> 4));
+  const product = ((<i64>ccSrc << shift) >> shift) * ((<i64>ccOther << shift) >> shift);
+  return u32((<i64>ccDst << shift) >> shift != product);
 }
 /** CF as 0 or 1. */
 // @ts-ignore: decorator
@@ -77,6 +88,7 @@ export function overflow(): u32 {
     case OP_INC: return u32(r == (sizeMask() >> 1) + 1);
     case OP_DEC: return u32(r == sizeMask() >> 1);
     case OP_LOGIC: return 0;
+    case OP_PRODUCT: return productSpills();
     default: return <u32>(b >> 11) & 1;
   }
 }

@@ -3,7 +3,7 @@
  * table. An inlined operation ends in `continue`; one that leaves by `break` has faulted with nothing changed.
  */
 import {
-  K_ADD_MI32, K_ADD_MI64, K_ADD_MI8, K_ADD_MR32, K_ADD_MR64, K_ADD_MR8, K_ADD_RI32, K_ADD_RI64, K_ADD_RI8, K_ADD_RM32, K_ADD_RM64,
+  K_ADC_RI32, K_ADC_RI64, K_ADC_RR32, K_ADC_RR64, K_ADD_MI32, K_ADD_MI64, K_ADD_MI8, K_ADD_MR32, K_ADD_MR64, K_ADD_MR8, K_ADD_RI32, K_ADD_RI64, K_ADD_RI8, K_ADD_RM32, K_ADD_RM64,
   K_ADD_RM8, K_ADD_RR32, K_ADD_RR64, K_ADD_RR8, K_ADDRESS32, K_ADDRESS_SEGMENT, K_ADDRESS_WIDE, K_AND_MI32, K_AND_MI64, K_AND_MI8,
   K_AND_MR32, K_AND_MR64, K_AND_MR8, K_AND_RI32, K_AND_RI64, K_AND_RI8, K_AND_RM32, K_AND_RM64, K_AND_RM8, K_AND_RR32, K_AND_RR64,
   K_AND_RR8, K_CALL, K_CALL_END, K_CALL_M64, K_CALL_NEAR64, K_CALL_R64, K_CMOV32, K_CMOV64, K_CMP_MI32, K_CMP_MI64, K_CMP_MI8,
@@ -17,7 +17,7 @@ import {
   K_MOVZX_WORD_R32, K_NEG_R32, K_NEG_R64, K_NOT_R32, K_NOT_R64, K_NOTHING, K_OR_MI32, K_OR_MI64, K_OR_MI8, K_OR_MR32, K_OR_MR64,
   K_OR_MR8, K_OR_RI32, K_OR_RI64, K_OR_RI8, K_OR_RM32, K_OR_RM64, K_OR_RM8, K_OR_RR32, K_OR_RR64, K_OR_RR8, K_POP_R32, K_POP_R64,
   K_PUSH_I64, K_PUSH_R32, K_PUSH_R64, K_REPEAT, K_RET64, K_RING0, K_SAR_RI32, K_SAR_RI64, K_SETB, K_SETBE, K_SETL, K_SETLE, K_SETNB,
-  K_SETNBE, K_SETNL, K_SETNLE, K_SETNO, K_SETNP, K_SETNS, K_SETNZ, K_SETO, K_SETP, K_SETS, K_SETZ, K_SHL_RI32, K_SHL_RI64,
+  K_SETNBE, K_SETNL, K_SETNLE, K_SETNO, K_SETNP, K_SETNS, K_SETNZ, K_SETO, K_SETP, K_SETS, K_SBB_RI32, K_SBB_RI64, K_SBB_RR32, K_SBB_RR64, K_SETZ, K_SHL_RI32, K_SHL_RI64,
   K_SHR_RI32, K_SHR_RI64, K_SSE, K_STALE, K_STEPPED, K_SUB_MI32, K_SUB_MI64, K_SUB_MI8, K_SUB_MR32, K_SUB_MR64, K_SUB_MR8,
   K_SUB_RI32, K_SUB_RI64, K_SUB_RI8, K_SUB_RM32, K_SUB_RM64, K_SUB_RM8, K_SUB_RR32, K_SUB_RR64, K_SUB_RR8, K_TEST_MI32,
   K_TEST_MI64, K_TEST_MI8, K_TEST_MR32, K_TEST_MR64, K_TEST_MR8, K_TEST_RI32, K_TEST_RI64, K_TEST_RI8, K_TEST_RR32, K_TEST_RR64,
@@ -35,7 +35,7 @@ import { acknowledgeInterrupt } from "./host";
 import { ADDRESS, CPL, CR0, CR4, CS, HALTED, INTR, MODE, NMI, PAGE_LINEAR, RBP, RFLAGS, RIP, RSP, SEG_BASE, UOP_POOL } from "./layout";
 import { commit, readable, writable } from "./memory";
 import { canonical, clearInterruptShadow, CR0_EM, CR0_TS, CR4_OSFXSR, interruptShadow, MODE_64, MODE_TRACE } from "./mode";
-import { ADD, AND, CMP, compute, decrement, increment, multiply32, multiply64, OR, shiftLeft, shiftRight, shiftRightSigned, storeRegister, SUB, TEST, writesBack, XOR } from "./operations";
+import { ADC, ADD, AND, CMP, compute, decrement, increment, multiply32, multiply64, OR, shiftLeft, shiftRight, shiftRightSigned, storeRegister, SBB, SUB, TEST, writesBack, XOR } from "./operations";
 import { imm, linear, reg, rm } from "./uop";
 
 // ------------------------------------------------------------------------------------------------ inlined operations
@@ -160,7 +160,8 @@ function jumpFar(u: usize): usize {
 // @ts-ignore: decorator
 @inline function jump(u: usize): usize {
   const linked = <usize>load<u32>(u, 24);
-  return linked && budget > 0 ? linked : jumpFar(u);
+  // A link may lead to a block that is no more.
+  return linked && budget > 0 && load<u16>(linked) != <u16>K_STALE ? linked : jumpFar(u);
 }
 /** 64-bit targets must be canonical; the branch itself faults (SDM 2A CALL, JMP). */
 // @ts-ignore: decorator
@@ -325,6 +326,14 @@ function execute(): void {
       case K_TEST_MI8: if (!memoryImmediate<u8>(TEST, u)) break; u += 32; continue;
       case K_TEST_MI32: if (!memoryImmediate<u32>(TEST, u)) break; u += 32; continue;
       case K_TEST_MI64: if (!memoryImmediate<u64>(TEST, u)) break; u += 32; continue;
+      case K_ADC_RR32: registerRegister<u32>(ADC, u); u += 32; continue;
+      case K_ADC_RR64: registerRegister<u64>(ADC, u); u += 32; continue;
+      case K_SBB_RR32: registerRegister<u32>(SBB, u); u += 32; continue;
+      case K_SBB_RR64: registerRegister<u64>(SBB, u); u += 32; continue;
+      case K_ADC_RI32: registerImmediate<u32>(ADC, u); u += 32; continue;
+      case K_ADC_RI64: registerImmediate<u64>(ADC, u); u += 32; continue;
+      case K_SBB_RI32: registerImmediate<u32>(SBB, u); u += 32; continue;
+      case K_SBB_RI64: registerImmediate<u64>(SBB, u); u += 32; continue;
       case K_MOV_RR8: storeRegister<u8>(reg(u), load<u8>(rm(u))); u += 32; continue;
       case K_MOV_RR32: storeRegister<u32>(reg(u), load<u32>(rm(u))); u += 32; continue;
       case K_MOV_RR64: storeRegister<u64>(reg(u), load<u64>(rm(u))); u += 32; continue;
@@ -463,7 +472,8 @@ export function run(instructions: u32): u32 {
     if (tripleFault) continue;
     const shadow = interruptShadow, trace = (load<u64>(RFLAGS) & TF) != 0;
     clearInterruptShadow();
-    const one = shadow != 0 || trace || (load<u32>(MODE) & MODE_TRACE) != 0;
+    // After STI only a waiting interrupt needs the exact place.
+    const one = shadow == 2 || (shadow && (load<u32>(INTR) | load<u32>(NMI))) || trace || (load<u32>(MODE) & MODE_TRACE) != 0;
     if ((load<u32>(MODE) & MODE_TRACE) && instructionBreak(shadow == 2)) continue;
     const retired = granted - budget;
     stepOnce(one);

@@ -1,8 +1,7 @@
 /** The bodies of integer operations, shared by the inlined uops of the interpreter and the handlers of integer.ts. */
 import {
-  carry, ccDst, ccOp, ccSrc, log2Size, OP_ADC, OP_ADD, OP_DEC, OP_INC, OP_SBB, OP_SHIFT, OP_SUB, remember, rememberLogic, wide,
+  carry, ccDst, ccOp, ccOther, ccSrc, log2Size, OP_ADC, OP_ADD, OP_DEC, OP_INC, OP_PRODUCT, OP_SBB, OP_SHIFT, OP_SUB, remember, rememberLogic, wide,
 } from "./flags";
-import { multiplyHighSigned } from "./wide";
 
 /** Numbered as the /digit of group 1, and TEST. */
 export const ADD: u32 = 0, OR: u32 = 1, ADC: u32 = 2, SBB: u32 = 3, AND: u32 = 4, SUB: u32 = 5, XOR: u32 = 6, CMP: u32 = 7, TEST: u32 = 8;
@@ -82,19 +81,12 @@ export const ADD: u32 = 0, OR: u32 = 1, ADC: u32 = 2, SBB: u32 = 3, AND: u32 = 4
 export function multiply32(to: usize, from: usize): void { store<u64>(to, <u64>signedProduct<u32>(load<u32>(to), load<u32>(from))); }
 export function multiply64(to: usize, from: usize): void { store<u64>(to, signedProduct<u64>(load<u64>(to), load<u64>(from))); }
 
-/** The low half of a signed product, with its flags; SF ZF PF AF, which the SDM leaves undefined, are those of the low half. */
+/** The low half of a signed product; its CF and OF are worked out when asked. SF ZF PF, undefined by the SDM, follow the low half. */
 // @ts-ignore: decorator
 @inline export function signedProduct<T>(a: T, b: T): T {
-  let r: T, fits: bool;
-  if (sizeof<T>() == 8) {
-    r = <T>(<u64>a * <u64>b);
-    fits = multiplyHighSigned(<i64>a, <i64>b) == <i64>r >> 63;
-  } else {
-    const wideProduct = signed<T>(a) * signed<T>(b);
-    r = <T>wideProduct;
-    fits = signed<T>(r) == wideProduct;
-  }
-  productFlags<T>(r, !fits);
+  const r: T = <T>(wide<T>(a) * wide<T>(b));
+  remember<T>(OP_PRODUCT, r, a);
+  ccOther = wide<T>(b);
   return r;
 }
 /** Sign-extends from the size of T. */

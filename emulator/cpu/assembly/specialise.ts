@@ -3,14 +3,14 @@
  * interpreter's switch and its register fields are put in the order that operation reads: destination @4, source @6.
  */
 import {
-  F_add, F_callIndirect, F_callRelative, F_dec, F_imulLoad, F_inc, F_jumpIf, F_jumpIndirect, F_jumpRelative, F_lea, F_leave, F_mov, F_moveIf,
+  F_adc, F_adcImmediate, F_adcLoad, F_add, F_callIndirect, F_callRelative, F_dec, F_imulLoad, F_inc, F_jumpIf, F_jumpIndirect, F_jumpRelative, F_lea, F_leave, F_mov, F_moveIf,
   F_movImmediate, F_movLoad, F_movsxByte, F_movsxd, F_movsxWord, F_movzxByte, F_movzxWord, F_neg, F_not, F_nothing, F_pop, F_push,
-  F_pushImmediate, F_ret, F_sarImmediate, F_setIf, F_shlImmediate, F_shrImmediate, F_testImmediate, F_xchgAccumulator,
-  K_ADD_RR8, K_CALL_M64, K_CALL_NEAR64, K_CALL_R64, K_CMOV32, K_CMOV64, K_DEC_M32, K_DEC_R32, K_IMUL_RR32, K_IMUL_RR64, K_INC_M32,
+  F_pushImmediate, F_ret, F_sarImmediate, F_sbb, F_sbbImmediate, F_sbbLoad, F_setIf, F_shlImmediate, F_shrImmediate, F_testImmediate, F_xchgAccumulator,
+  K_ADC_RR32, K_ADD_RR8, K_CALL_M64, K_CALL_NEAR64, K_CALL_R64, K_CMOV32, K_CMOV64, K_DEC_M32, K_DEC_R32, K_IMUL_RR32, K_IMUL_RR64, K_INC_M32,
   K_INC_R32, K_JMP, K_JMP_M64, K_JMP_R64, K_JO, K_LEA32, K_LEA64, K_LEAVE64, K_MOV_RI64_WIDE, K_MOV_RR8, K_MOVSX_BYTE_M32,
   K_MOVSX_BYTE_M64, K_MOVSX_BYTE_R32, K_MOVSX_BYTE_R64, K_MOVSX_WORD_M32, K_MOVSX_WORD_M64, K_MOVSX_WORD_R32, K_MOVSX_WORD_R64,
   K_MOVSXD_M64, K_MOVSXD_R64, K_MOVZX_BYTE_M32, K_MOVZX_BYTE_R32, K_MOVZX_WORD_M32, K_MOVZX_WORD_R32, K_NEG_R32, K_NOT_R32, K_NOTHING,
-  K_POP_R32, K_POP_R64, K_PUSH_I64, K_PUSH_R32, K_PUSH_R64, K_RET64, K_SAR_RI32, K_SETO, K_SHL_RI32, K_SHR_RI32, K_ZERO32,
+  K_POP_R32, K_POP_R64, K_PUSH_I64, K_PUSH_R32, K_PUSH_R64, K_RET64, K_SAR_RI32, K_SBB_RR32, K_SETO, K_SHL_RI32, K_SHR_RI32, K_ZERO32,
 } from "../../../build/generated/cpu/kinds";
 import { RAX, RSP } from "./layout";
 import { MODE_32, MODE_64, MODE_FLAT, MODE_STACK32 } from "./mode";
@@ -33,6 +33,8 @@ export function specialise(u: usize, family: u32, size: u32, isMemory: bool, mod
   if (family >= F_jumpRelative && family <= F_jumpIf) { branch(u, family, mode, isMemory); return; }
   switch (family) {
     case F_push: case F_pop: case F_pushImmediate: case F_leave: stack(u, family, size, isMemory, mode); break;
+    case F_adc: case F_adcLoad: case F_adcImmediate: carrying(u, K_ADC_RR32, family - F_adc, size, isMemory); break;
+    case F_sbb: case F_sbbLoad: case F_sbbImmediate: carrying(u, K_SBB_RR32, family - F_sbb, size, isMemory); break;
     case F_nothing: setKind(u, K_NOTHING); break;
     case F_xchgAccumulator: if (reg(u) == RAX) setKind(u, K_NOTHING); break;
     case F_setIf: if (!isMemory) setKind(u, K_SETO + (opcode(u) & 15)); break;
@@ -58,6 +60,13 @@ function arithmetic(u: usize, operation: u32, form: u32, size: u32, isMemory: bo
     if ((operation == 3 || operation == 4) && size == 4 && reg(u) == rm(u)) kind = K_ZERO32;
   }
   setKind(u, kind);
+}
+
+/** ADC and SBB between registers, or with an immediate. */
+function carrying(u: usize, first: u32, form: u32, size: u32, isMemory: bool): void {
+  if (isMemory || size < 4) return;
+  if (form != 1) setRegisters(u, rm(u), reg(u));
+  setKind(u, first + (form == 2 ? 2 : 0) + (size == 8 ? 1 : 0));
 }
 
 function move(u: usize, form: u32, size: u32, isMemory: bool): void {

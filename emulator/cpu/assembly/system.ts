@@ -1,3 +1,4 @@
+import { syncRetired } from "./control";
 import { fault, GP, NP, raise, UD } from "./fault";
 import { changeArithmetic, setArithmetic, ZF } from "./flags";
 import { openCurrentStack, closeStack, pop, popped, push } from "./frames";
@@ -404,9 +405,15 @@ function timeHidden(): bool {
   raise(GP, 0);
   return true;
 }
-export function rdtsc(u: usize): void { if (!timeHidden()) setPair(now()); }
+/** The board may derive the counter from retired instructions: the count is brought up to this one first. */
+export function rdtsc(u: usize): void {
+  if (timeHidden()) return;
+  syncRetired(load<u8>(u, 3));
+  setPair(now());
+}
 export function rdtscp(u: usize): void {
   if (timeHidden()) return;
+  syncRetired(load<u8>(u, 3));
   setPair(now());
   store<u64>(RCX, load<u64>(TSC_AUX) & 0xffffffff);
 }
