@@ -6,6 +6,7 @@ import type { GuestTime, Timers } from "../bus/timers.ts";
 import type { CpuHost } from "../cpu/core.ts";
 import { acpiTables, type AcpiTables } from "../devices/acpi/tables.ts";
 import { hostBridge, isaBridge, isResetWrite } from "../devices/chipset.ts";
+import { FwCfg } from "../devices/fw-cfg.ts";
 import { Hpet } from "../devices/hpet.ts";
 import { Keyboard } from "../devices/i8042.ts";
 import { IoApic } from "../devices/io-apic.ts";
@@ -62,6 +63,7 @@ export class Board implements CpuHost {
   readonly keyboard: Keyboard;
   readonly vga: VgaText;
   readonly power: PowerManagement;
+  readonly firmware: FwCfg;
   readonly pci: PciBus;
   readonly disks: readonly VirtioBlk[];
   readonly console: VirtioConsole;
@@ -104,6 +106,7 @@ export class Board implements CpuHost {
       now,
       onPowerOff: options.onPowerOff,
     });
+    this.firmware = new FwCfg({ ports, memory, files: new Map() });
     ports.claim(0x92, 1, this.#systemControl());
     ports.claim(0x80, 1, { read: () => 0, write: () => {} });
     this.pci = new PciBus({
