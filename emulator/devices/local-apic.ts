@@ -258,9 +258,11 @@ export class LocalApic {
   }
 
   #error(bit: number): void {
+    const first = (this.#errors & bit) === 0;
     this.#errors |= bit;
     const lvt = this.registers.values.LVT_ERROR;
-    if (!(lvt & LVT.masked)) this.#accept(Mode.fixed, lvt & LVT.vector, false);
+    // An error entry with an illegal vector is an error too, but only once until the guest reads ESR.
+    if (first && !(lvt & LVT.masked)) this.#accept(Mode.fixed, lvt & LVT.vector, false);
   }
 
   /** A write to ESR makes what was gathered since the last one readable (§10.5.3). */
