@@ -36,13 +36,11 @@ export function pusha<T>(u: usize): void {
   for (let r = RAX; r <= RDI; r += 8) if (!pushValue(r == RSP ? top : load<u64>(r), sizeof<T>())) return;
   closeStack();
 }
+/** Registers popped before a fault keep their new values, as on real processors; rSP moves only at the end. */
 export function popa<T>(u: usize): void {
   openCurrentStack(0);
-  // All eight are read before any register changes.
-  for (let i = 0; i < 8; i++) if (!popValue(sizeof<T>())) return;
-  skip(-8 * <i64>sizeof<T>());
   for (let r = RDI; r >= RAX; r -= 8) {
-    popValue(sizeof<T>());
+    if (!popValue(sizeof<T>())) return;
     if (r != RSP) storeRegister<T>(r, <T>popped);
   }
   closeStack();

@@ -8,7 +8,6 @@ const notOffered = /-(avx2?|fma|f16c)$/;
 
 /** Vectors whose outcome is not the architecture's, by id. */
 const notArchitectural: Readonly<Record<string, string>> = {
-  "m16/memfault/150": "POPA: this CPU had written DI when a later pop faulted",
   "m64/memfault/672": "the page below the top of user space was present in the generator's process",
   "m64/memfault/705": "the page below the top of user space was present in the generator's process",
 };
