@@ -5,7 +5,7 @@ import {
   AF, arithmetic, carry, CF, changeArithmetic, condition, DF_FLAG, OP_SUB, PF_FLAG, remember, setArithmetic, SF, wide, ZF,
 } from "./flags";
 import { RAX, RBX, RDX, RFLAGS } from "./layout";
-import { commit, readable, rmReadable, writable } from "./memory";
+import { commit, readable, rmReadable, storable, writable } from "./memory";
 import { ADC, ADD, AND, CMP, compute, decrement, increment, OR, productFlags, SBB, signed, signedProduct, storeRegister, SUB, TEST, writesBack, XOR } from "./operations";
 import { imm, linear, opcode, reg, rm } from "./uop";
 import { divideWide, multiplyHigh, multiplyHighSigned, remainder } from "./wide";
@@ -86,7 +86,7 @@ export function neg<T>(u: usize): void {
 export function mov<T>(u: usize): void {
   const register = rm(u);
   if (register) { storeRegister<T>(register, load<T>(reg(u))); return; }
-  const p = writable<T>(linear(u));
+  const p = storable<T>(linear(u));
   if (p) { store<T>(p, load<T>(reg(u))); commit(p); }
 }
 export function movLoad<T>(u: usize): void { const p = rmReadable<T>(u); if (p) storeRegister<T>(reg(u), load<T>(p)); }
@@ -97,7 +97,7 @@ export function movImmediate<T>(u: usize): void {
     else storeRegister<T>(register, <T>imm(u));
     return;
   }
-  const p = writable<T>(linear(u));
+  const p = storable<T>(linear(u));
   if (p) { store<T>(p, <T><i64>imm(u)); commit(p); }
 }
 export function movzxByte<T>(u: usize): void { const p = rmReadable<u8>(u); if (p) storeRegister<T>(reg(u), <T>load<u8>(p)); }
@@ -146,7 +146,7 @@ export function extendIntoData<T>(u: usize): void { storeRegister<T>(RDX, <T>(si
 export function byteSwap<T>(u: usize): void { storeRegister<T>(reg(u), sizeof<T>() == 2 ? 0 : reversed<T>(load<T>(reg(u)))); }
 export function movbeLoad<T>(u: usize): void { const p = readable<T>(linear(u)); if (p) storeRegister<T>(reg(u), reversed<T>(load<T>(p))); }
 export function movbeStore<T>(u: usize): void {
-  const p = writable<T>(linear(u));
+  const p = storable<T>(linear(u));
   if (p) { store<T>(p, reversed<T>(load<T>(reg(u)))); commit(p); }
 }
 export function xlat(u: usize): void {

@@ -33,7 +33,7 @@ import { clearFault, fault, GP, NM, nonCanonical, raise, SS_FAULT, UD } from "./
 import { carry, ccDst, condition, IF, less, OP_SUB, overflow, parity, remember, rememberLogic, sign, TF, zero } from "./flags";
 import { acknowledgeInterrupt } from "./host";
 import { ADDRESS, CPL, CR0, CR4, CS, HALTED, INTR, MODE, NMI, PAGE_LINEAR, RBP, RFLAGS, RIP, RSP, SEG_BASE, UOP_POOL } from "./layout";
-import { commit, readable, writable } from "./memory";
+import { commit, readable, storable, writable } from "./memory";
 import { canonical, clearInterruptShadow, CR0_EM, CR0_TS, CR4_OSFXSR, interruptShadow, MODE_64, MODE_TRACE } from "./mode";
 import { ADC, ADD, AND, CMP, compute, decrement, increment, multiply32, multiply64, OR, shiftLeft, shiftRight, shiftRightSigned, storeRegister, SBB, SUB, TEST, writesBack, XOR } from "./operations";
 import { imm, linear, reg, rm } from "./uop";
@@ -83,7 +83,7 @@ import { imm, linear, reg, rm } from "./uop";
 }
 // @ts-ignore: decorator
 @inline function storeMemory<T>(u: usize, value: T): bool {
-  const p = writable<T>(linear(u));
+  const p = storable<T>(linear(u));
   if (!p) return false;
   store<T>(p, value); commit(p);
   return true;

@@ -1,5 +1,5 @@
 import { CR0, RFLAGS, TLB_BASE, TLB_BANK_BYTES, TLB_BYTES, WRITE_SCRATCH } from "./layout";
-import { commitSlow, slowRead, slowWrite } from "./mmu";
+import { commitSlow, slowRead, slowStore, slowWrite } from "./mmu";
 import { linear, rm } from "./uop";
 
 /**
@@ -54,6 +54,14 @@ export function emptyThirdBank(): void { memory.fill(EMPTY_BANK, 0xff, 2 * TLB_B
   const slot = tlbSlot(tlbWrite, address);
   if (((address + (sizeof<T>() - 1)) & ~0xfff) == load<u64>(slot)) return <usize>address + load<u32>(slot, 8);
   return slowWrite(address, <u32>sizeof<T>());
+}
+
+/** The same for a plain store of all `sizeof<T>()` bytes: the place may not be read, and a device sees no read before the write. */
+// @ts-ignore: decorator
+@inline export function storable<T>(address: u64): usize {
+  const slot = tlbSlot(tlbWrite, address);
+  if (((address + (sizeof<T>() - 1)) & ~0xfff) == load<u64>(slot)) return <usize>address + load<u32>(slot, 8);
+  return slowStore(address, <u32>sizeof<T>());
 }
 
 // @ts-ignore: decorator

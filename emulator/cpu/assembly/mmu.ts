@@ -343,7 +343,11 @@ export function slowRead(address: u64, size: u32): usize {
 let openStart: u64 = 0, openRest: u64 = 0, openFirst: u32 = 0, openSize: u32 = 0;
 
 /** A write that missed the TLB: host address that may be read and stored to, then `commit`; 0 after a fault. */
-export function slowWrite(address: u64, size: u32): usize {
+export function slowWrite(address: u64, size: u32): usize { return openWrite(address, size, true); }
+/** The same for a store of every byte: nothing is read, which a device would notice. */
+export function slowStore(address: u64, size: u32): usize { return openWrite(address, size, false); }
+
+function openWrite(address: u64, size: u32, reads: bool): usize {
   if (!spanCanonical(address, size) || !translate(address, WRITE) || !aligned(address, size)) return 0;
   const first = <u32>0x1000 - (<u32>address & 0xfff), start = physical;
   if (size <= first) {
@@ -353,7 +357,7 @@ export function slowWrite(address: u64, size: u32): usize {
       return RAM_BASE + <usize>start;
     }
     openStart = start; openFirst = openSize = size;
-    copyIn(WRITE_SCRATCH, start, size);
+    if (reads) copyIn(WRITE_SCRATCH, start, size);
     return WRITE_SCRATCH;
   }
   if (!translate(nextPage(address), WRITE)) return 0;
@@ -361,8 +365,10 @@ export function slowWrite(address: u64, size: u32): usize {
   openStart = start; openRest = physical; openFirst = first; openSize = size;
   if (inRam(openStart)) noteStore(<u32>openStart, first);
   if (inRam(openRest)) noteStore(<u32>openRest, size - first);
-  copyIn(WRITE_SCRATCH, openStart, first);
-  copyIn(WRITE_SCRATCH + first, openRest, size - first);
+  if (reads) {
+    copyIn(WRITE_SCRATCH, openStart, first);
+    copyIn(WRITE_SCRATCH + first, openRest, size - first);
+  }
   return WRITE_SCRATCH;
 }
 

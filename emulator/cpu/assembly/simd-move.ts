@@ -2,7 +2,7 @@
 import { addressMask, segmented, segmentOf } from "./addressing";
 import { fault, GP, raise } from "./fault";
 import { RDI } from "./layout";
-import { commit, readable, writable } from "./memory";
+import { commit, readable, storable, writable } from "./memory";
 import { get, put, source } from "./simd-operand";
 import { linear, prefixes, PREFIX_REX_W, reg, rm } from "./uop";
 
@@ -23,7 +23,7 @@ export function movapsStore(u: usize): void {
   if (r) { v128.store(r, get(u)); return; }
   const address = linear(u);
   if (address & 15) { raise(GP, 0); return; }
-  const p = writable<v128>(address);
+  const p = storable<v128>(address);
   if (!p) return;
   v128.store(p, get(u));
   commit(p);
@@ -37,7 +37,7 @@ export function movups(u: usize): void {
 export function movupsStore(u: usize): void {
   const r = rm(u);
   if (r) { v128.store(r, get(u)); return; }
-  const p = writable<v128>(linear(u));
+  const p = storable<v128>(linear(u));
   if (!p) return;
   v128.store(p, get(u));
   commit(p);
@@ -58,7 +58,7 @@ export function loadQword(u: usize): void {
 }
 // @ts-ignore: decorator
 @inline function storeMemory<T>(u: usize, from: usize): void {
-  const p = writable<T>(linear(u));
+  const p = storable<T>(linear(u));
   if (!p) return;
   store<T>(p, load<T>(from));
   commit(p);

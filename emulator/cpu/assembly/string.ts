@@ -8,7 +8,7 @@ import { repeatAgain, spend } from "./control";
 import { fault } from "./fault";
 import { DF_FLAG, zero } from "./flags";
 import { MODE, RAX, RCX, RDI, RFLAGS, RSI } from "./layout";
-import { commit, readable, tlbRead, tlbSlot, tlbWrite, writable } from "./memory";
+import { commit, readable, storable, tlbRead, tlbSlot, tlbWrite } from "./memory";
 import { MODE_64, MODE_FLAT, MODE_TRACE } from "./mode";
 import { CMP, compute, storeRegister } from "./operations";
 import { prefixes, PREFIX_REP, PREFIX_REPNE } from "./uop";
@@ -83,7 +83,7 @@ export function movs<T>(u: usize): void {
     }
     const p = readable<T>(from);
     if (!p) return;
-    const value = load<T>(p), q = writable<T>(to);
+    const value = load<T>(p), q = storable<T>(to);
     if (!q) return;
     store<T>(q, value); commit(q);
     advance(RSI, step); advance(RDI, step);
@@ -121,7 +121,7 @@ export function stos<T>(u: usize): void {
         return;
       }
     }
-    const q = writable<T>(to);
+    const q = storable<T>(to);
     if (!q) return;
     store<T>(q, load<T>(RAX)); commit(q);
     advance(RDI, step);

@@ -170,7 +170,13 @@ describe.skipIf(noCore)("translations", () => {
     expect(rig.log.mmio).toEqual(["read fee00010 4", "read fee00014 4"]);
     rig.log.mmio.length = 0;
     access(rig, "c603 5a", 0, 0x30021);
-    expect(rig.log.mmio).toContain("write fee00021 1 5a");
+    expect(rig.log.mmio).toEqual(["write fee00021 1 5a"]);
+    rig.log.mmio.length = 0;
+    access(rig, "8003 01", 0, 0x30021);
+    expect(rig.log.mmio).toEqual(["read fee00021 1", "write fee00021 1 a6"]);
+    rig.log.mmio.length = 0;
+    access(rig, "66c7035a5a", 0, 0x30fff);
+    expect(rig.log.mmio).toEqual(["write fee00fff 1 5a"]);
     expect(access(rig, load, 0, 0x31000)).toBe("done");
     expect(rig.get("rax")).toBe(0xffffffffffffffffn);
   });
