@@ -6,9 +6,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Cpu, type CpuHost, RAM_BASE, RunExit } from "../../../emulator/cpu/core.ts";
 
-const wasm = process.env["VIRGA_CPU_WASM"] ?? join(import.meta.dirname, "../../../build/wasm/cpu.wasm");
+const wasm = process.env["VIRGA_CPU_WASM"] ?? join(import.meta.dirname, "../../../build/wasm/cpu-plain.wasm");
 /** Why tests cannot run, if they cannot. */
-export const noCore = existsSync(wasm) ? undefined : "build/wasm/cpu.wasm is absent: npm run build:cpu";
+export const noCore = existsSync(wasm) ? undefined : "build/wasm/cpu-plain.wasm is absent: npm run build:cpu";
 let compiled: WebAssembly.Module | undefined;
 
 /** Places in the state, as in assembly/layout.ts. */
@@ -56,7 +56,7 @@ export class Rig {
 
   constructor(memoryMiB = 4) {
     compiled ??= new WebAssembly.Module(readFileSync(wasm));
-    this.cpu = new Cpu({ module: compiled, memoryMiB, host: this.#host(), shared: true });
+    this.cpu = new Cpu({ module: compiled, memoryMiB, host: this.#host(), shared: false });
     this.#tables();
     this.#registers();
   }
