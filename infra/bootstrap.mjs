@@ -58,4 +58,9 @@ const child = spawn(node, [join(root, "infra", `${script}.ts`), ...args], {
 // A terminal sends Ctrl-C to both; whoever stops this process alone means the other too.
 for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"]))
   process.on(signal, () => child.kill(signal));
+// npm may be killed without its children hearing of it.
+const parent = process.ppid;
+setInterval(() => {
+  if (process.ppid !== parent) child.kill("SIGTERM");
+}, 1000).unref();
 child.on("exit", (code, signal) => process.exit(code ?? (signal ? 1 : 0)));

@@ -6,12 +6,13 @@ function filesOf(path: string): string[] {
   if (!existsSync(path)) return [];
   if (!statSync(path).isDirectory()) return [path];
   return readdirSync(path, { recursive: true, encoding: "utf8" })
+    .filter((name) => !/(^|\/)\./.test(name))
     .map((name) => join(path, name))
     .filter((file) => statSync(file).isFile() && !file.endsWith(".md"))
     .sort();
 }
 
-/** The hash of the names, as seen from `root`, and contents of files and of all files in folders: two checkouts agree. */
+/** The hash of the names, as seen from `root`, and contents of files and of all files in folders: two checkouts agree. Hidden ones are tools' own. */
 export function hashFiles(root: string, paths: readonly string[]): string {
   const hash = createHash("sha256");
   for (const path of paths)

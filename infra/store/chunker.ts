@@ -12,7 +12,7 @@ const deflate = promisify(deflateRaw);
 /** zlib works on Node's thread pool: so many chunks at once keep two cores busy. */
 const IN_FLIGHT = 8;
 /** Part of the format of our images: another level gives other hashes. */
-const DEFLATE = { level: 9 } as const;
+const DEFLATE = { level: 6 } as const;
 const ZEROS = Buffer.alloc(CHUNK_BYTES);
 
 export const sha256 = (bytes: Uint8Array): ChunkHash =>
