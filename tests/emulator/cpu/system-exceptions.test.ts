@@ -11,7 +11,14 @@ describe.skipIf(noCore)("delivery in long mode", () => {
     const { vector } = rig.run("90 0f0b", { cpl: 3, rflags: 0x302n | 0x4000n | 0x8d5n });
     // TF is set: the first trap comes after NOP.
     expect(vector).toBe(1);
-    expect(rig.frame(false)).toEqual({ code: -1, rip: BigInt(at.user + 1), cs: selector.user, rflags: 0x4bd7n, rsp: BigInt(at.userStack), ss: selector.userData });
+    expect(rig.frame(false)).toEqual({
+      code: -1,
+      rip: BigInt(at.user + 1),
+      cs: selector.user,
+      rflags: 0x4bd7n,
+      rsp: BigInt(at.userStack),
+      ss: selector.userData,
+    });
     expect(rig.get("rsp")).toBe(BigInt(((at.kernelStack - 7) & ~15) - 40));
     expect(rig.cpl).toBe(0);
     expect(rig.segment(2).selector).toBe(0);
@@ -23,7 +30,14 @@ describe.skipIf(noCore)("delivery in long mode", () => {
     const rig = new Rig();
     rig.set("rsp", 0x2fff1n);
     rig.run("0f0b", { keep: true });
-    expect(rig.frame(false)).toEqual({ code: -1, rip: BigInt(at.code), cs: selector.code, rflags: RF | 2n, rsp: 0x2fff1n, ss: selector.data });
+    expect(rig.frame(false)).toEqual({
+      code: -1,
+      rip: BigInt(at.code),
+      cs: selector.code,
+      rflags: RF | 2n,
+      rsp: 0x2fff1n,
+      ss: selector.data,
+    });
     expect(rig.get("rsp")).toBe(0x2fff0n - 40n);
   });
 
@@ -171,9 +185,27 @@ describe.skipIf(noCore)("NMI", () => {
 
 describe.skipIf(noCore)("privilege", () => {
   test.each([
-    ["HLT", "f4"], ["CLI", "fa"], ["STI", "fb"], ["LGDT", "0f0113"], ["MOV CR0", "0f20c0"], ["MOV CR3", "0f22d8"], ["MOV DR7", "0f23f8"],
-    ["WRMSR", "0f30"], ["RDMSR", "0f32"], ["INVLPG", "0f013b"], ["CLTS", "0f06"], ["WBINVD", "0f09"], ["SWAPGS", "0f01f8"], ["LTR", "0f00d8"],
-    ["LLDT", "0f00d0"], ["LMSW", "0f01f0"], ["IN", "e460"], ["OUT", "ef"], ["RDPMC", "0f33"], ["SYSRET", "480f07"], ["INVD", "0f08"],
+    ["HLT", "f4"],
+    ["CLI", "fa"],
+    ["STI", "fb"],
+    ["LGDT", "0f0113"],
+    ["MOV CR0", "0f20c0"],
+    ["MOV CR3", "0f22d8"],
+    ["MOV DR7", "0f23f8"],
+    ["WRMSR", "0f30"],
+    ["RDMSR", "0f32"],
+    ["INVLPG", "0f013b"],
+    ["CLTS", "0f06"],
+    ["WBINVD", "0f09"],
+    ["SWAPGS", "0f01f8"],
+    ["LTR", "0f00d8"],
+    ["LLDT", "0f00d0"],
+    ["LMSW", "0f01f0"],
+    ["IN", "e460"],
+    ["OUT", "ef"],
+    ["RDPMC", "0f33"],
+    ["SYSRET", "480f07"],
+    ["INVD", "0f08"],
   ])("%s is #GP(0) at CPL 3", (_, code) => {
     const rig = new Rig();
     rig.set("rbx", BigInt(at.data));
@@ -209,7 +241,8 @@ describe.skipIf(noCore)("privilege", () => {
     expect(rig.read16(at.data)).toBe(0x5f);
     expect(rig.read64(at.data + 2)).toBe(BigInt(at.gdt));
     rig.setState(place.cr4, rig.state(place.cr4) | 0x800n);
-    for (const code of ["0f0103", "0f010b", "0f00c0", "0f00c8", "0f01e0"]) expect(rig.run(code + "cd81", { cpl: 3 }).vector).toBe(13);
+    for (const code of ["0f0103", "0f010b", "0f00c0", "0f00c8", "0f01e0"])
+      expect(rig.run(code + "cd81", { cpl: 3 }).vector).toBe(13);
     expect(rig.run("0f0103 f4").vector).toBeUndefined();
   });
 });

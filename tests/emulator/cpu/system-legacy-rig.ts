@@ -3,12 +3,27 @@ import { at, place, Rig } from "./system-rig.ts";
 
 /** Selectors of the legacy GDT. */
 export const legacy = {
-  code: 0x08, data: 0x10, userCode: 0x1b, userData: 0x23, tss: 0x28, tss2: 0x30, callGate: 0x3b, code16: 0x40, data16: 0x48, ldt: 0x50, taskGate: 0x5b, conforming: 0x60,
+  code: 0x08,
+  data: 0x10,
+  userCode: 0x1b,
+  userData: 0x23,
+  tss: 0x28,
+  tss2: 0x30,
+  callGate: 0x3b,
+  code16: 0x40,
+  data16: 0x48,
+  ldt: 0x50,
+  taskGate: 0x5b,
+  conforming: 0x60,
 } as const;
 export const tss2 = 0x7800;
 
 const gate = (sel: number, to: number, type: number, count = 0): bigint =>
-  BigInt(to & 0xffff) | (BigInt(sel) << 16n) | (BigInt(count) << 32n) | (BigInt(type) << 40n) | (BigInt(to >>> 16) << 48n);
+  BigInt(to & 0xffff) |
+  (BigInt(sel) << 16n) |
+  (BigInt(count) << 32n) |
+  (BigInt(type) << 40n) |
+  (BigInt(to >>> 16) << 48n);
 const system = (base: number, limit: number, type: number): bigint =>
   BigInt(limit) | (BigInt(base & 0xffffff) << 16n) | (BigInt(type) << 40n) | (BigInt(base >>> 24) << 56n);
 
@@ -16,8 +31,18 @@ export class LegacyRig extends Rig {
   constructor() {
     super();
     const gdt = [
-      0n, 0x00cf9b000000ffffn, 0x00cf93000000ffffn, 0x00cffb000000ffffn, 0x00cff3000000ffffn, system(at.tss, 0x67, 0x8b), system(tss2, 0x67, 0x89),
-      gate(legacy.code, at.handlers + 0x500, 0xec, 2), 0x00009b000000ffffn, 0x000093000000ffffn, system(at.data, 0x17, 0x82), gate(legacy.tss2, 0, 0xe5),
+      0n,
+      0x00cf9b000000ffffn,
+      0x00cf93000000ffffn,
+      0x00cffb000000ffffn,
+      0x00cff3000000ffffn,
+      system(at.tss, 0x67, 0x8b),
+      system(tss2, 0x67, 0x89),
+      gate(legacy.code, at.handlers + 0x500, 0xec, 2),
+      0x00009b000000ffffn,
+      0x000093000000ffffn,
+      system(at.data, 0x17, 0x82),
+      gate(legacy.tss2, 0, 0xe5),
       0x00cf9f000000ffffn,
     ];
     for (const [index, entry] of gdt.entries()) this.write64(at.gdt + index * 8, entry);
@@ -44,7 +69,10 @@ export class LegacyRig extends Rig {
     this.set("rsp", BigInt(cpl ? at.userStack : at.kernelStack));
   }
 
-  legacyGate(vector: number, { type = 0x8e, sel = legacy.code as number, to = at.handlers + vector * 16 }): void {
+  legacyGate(
+    vector: number,
+    { type = 0x8e, sel = legacy.code as number, to = at.handlers + vector * 16 },
+  ): void {
     this.write64(at.idt + vector * 8, gate(sel, to, type));
   }
 

@@ -3,7 +3,10 @@ import { RunExit } from "../../../emulator/cpu/core.ts";
 import { A, at, D, DONE, G, noCore, NX, P, place, PS, Rig, RW, US } from "./system-rig.ts";
 
 const PF = 14;
-const load = "488b03", store = "488903", done = "cd81", jump = "ffe3";
+const load = "488b03",
+  store = "488903",
+  done = "cd81",
+  jump = "ffe3";
 const page = at.data;
 
 /** Runs an access through RBX and tells what happened: error code and CR2 of a page fault, or "done". */
@@ -27,7 +30,7 @@ describe.skipIf(noCore)("page faults", () => {
     ["user read of a read-only page", load, 3, P | US, "done"],
     ["supervisor write of a read-only page under WP", store, 0, P, "#PF 3 24000"],
     ["user write of a writable page", store, 3, P | RW | US, "done"],
-    ["reserved address bit", load, 0, P | RW | 1n << 40n, "#PF 9 24000"],
+    ["reserved address bit", load, 0, P | RW | (1n << 40n), "#PF 9 24000"],
     ["user fetch of an NX page", jump, 3, P | RW | US | NX, "#PF 15 24000"],
     ["supervisor fetch of an absent page", jump, 0, 0n, "#PF 10 24000"],
   ] as const)("%s", (_, code, cpl, flags, expected) => {
@@ -39,7 +42,11 @@ describe.skipIf(noCore)("page faults", () => {
   test("rights of the upper levels count", () => {
     const rig = new Rig();
     rig.write64(0x41000, BigInt(page) | P | RW | US);
-    for (const [flags, expected] of [[RW | US, "done"], [US, "#PF 7 200000"], [RW, "#PF 7 200000"]] as const) {
+    for (const [flags, expected] of [
+      [RW | US, "done"],
+      [US, "#PF 7 200000"],
+      [RW, "#PF 7 200000"],
+    ] as const) {
       rig.write64(at.pd + 8, 0x41000n | P | flags);
       expect(access(rig, store, 3, 0x200000)).toBe(expected);
     }
@@ -123,7 +130,10 @@ describe.skipIf(noCore)("translations", () => {
 
   test("MOV CR3 drops all but global pages", () => {
     const rig = new Rig();
-    for (const [flags, second] of [[0n, 2n], [G, 1n]] as const) {
+    for (const [flags, second] of [
+      [0n, 2n],
+      [G, 1n],
+    ] as const) {
       rig.setPte(page, P | RW | flags);
       rig.write64(page, 1n);
       rig.write64(0x28000, 2n);

@@ -27,8 +27,8 @@ describe.skipIf(noCore)("control registers", () => {
   test("MOV CR4: reserved bits, and PAE in long mode", () => {
     expect(cr4(0x3006b0n)).toBe("ok");
     expect(cr4(0x690n & ~0x20n)).toBe("vector 13");
-    expect(cr4(0x6b0n | 1n << 25n)).toBe("vector 13");
-    expect(cr4(0x6b0n | 1n << 17n)).toBe("vector 13");
+    expect(cr4(0x6b0n | (1n << 25n))).toBe("vector 13");
+    expect(cr4(0x6b0n | (1n << 17n))).toBe("vector 13");
   });
   test("CR3, CR8 and the registers that do not exist", () => {
     expect(outcome(new Rig(), "0f22d8", { rax: 1n << 40n })).toBe("vector 13");
@@ -155,7 +155,12 @@ describe.skipIf(noCore)("descriptor instructions", () => {
   test("LTR marks the TSS busy; a busy one is refused", () => {
     const rig = new Rig();
     expect(outcome(rig, "0f00d8", { rax: BigInt(selector.tss) })).toBe("ok");
-    expect(rig.segment(7)).toEqual({ selector: selector.tss, attributes: 0x8b, limit: 0x67, base: BigInt(at.tss) });
+    expect(rig.segment(7)).toEqual({
+      selector: selector.tss,
+      attributes: 0x8b,
+      limit: 0x67,
+      base: BigInt(at.tss),
+    });
     expect(rig.cpu.ram[at.gdt + selector.tss + 5]).toBe(0x8b);
     expect(outcome(rig, "0f00d8", { rax: BigInt(selector.tss) })).toBe("vector 13");
     expect(rig.frame(true).code).toBe(selector.tss);
@@ -170,19 +175,37 @@ describe.skipIf(noCore)("descriptor instructions", () => {
 });
 
 describe.skipIf(noCore)("CPUID", () => {
-  interface Leaf { readonly a: number; readonly b: number; readonly c: number; readonly d: number }
+  interface Leaf {
+    readonly a: number;
+    readonly b: number;
+    readonly c: number;
+    readonly d: number;
+  }
   function leaf(rax: number, rcx = 0): Leaf {
     const rig = new Rig();
     outcome(rig, "0fa2", { rax: BigInt(rax), rcx: BigInt(rcx) });
-    return { a: Number(rig.get("rax")), b: Number(rig.get("rbx")), c: Number(rig.get("rcx")), d: Number(rig.get("rdx")) };
+    return {
+      a: Number(rig.get("rax")),
+      b: Number(rig.get("rbx")),
+      c: Number(rig.get("rcx")),
+      d: Number(rig.get("rdx")),
+    };
   }
-  const text = (...words: number[]): string => Buffer.from(Uint32Array.from(words).buffer).toString("latin1").replace(/\0+$/, "");
+  const text = (...words: number[]): string =>
+    Buffer.from(Uint32Array.from(words).buffer).toString("latin1").replace(/\0+$/, "");
   const bit = (word: number, n: number): boolean => ((word >>> n) & 1) === 1;
 
   test("names", () => {
     const { b, c, d } = leaf(0);
     expect(text(b, d, c)).toBe("GenuineIntel");
-    expect(text(...[0x80000002, 0x80000003, 0x80000004].flatMap((n) => { const w = leaf(n); return [w.a, w.b, w.c, w.d]; }))).toBe("Virga virtual CPU");
+    expect(
+      text(
+        ...[0x80000002, 0x80000003, 0x80000004].flatMap((n) => {
+          const w = leaf(n);
+          return [w.a, w.b, w.c, w.d];
+        }),
+      ),
+    ).toBe("Virga virtual CPU");
     const hypervisor = leaf(0x40000000);
     expect(text(hypervisor.b, hypervisor.c, hypervisor.d)).toBe("VirgaVirga");
   });
@@ -196,15 +219,48 @@ describe.skipIf(noCore)("CPUID", () => {
 
   // Feature bit by leaf and register, and a mnemonic that exists exactly when it is claimed.
   test.each([
-    ["SSE3", 1, "c", 0, "HADDPS"], ["PCLMULQDQ", 1, "c", 1, "PCLMULQDQ"], ["MONITOR", 1, "c", 3, "MONITOR"], ["SSSE3", 1, "c", 9, "PSHUFB"],
-    ["FMA", 1, "c", 12, "VFMADD132PS"], ["CX16", 1, "c", 13, "CMPXCHG16B"], ["SSE4.1", 1, "c", 19, "PBLENDW"], ["SSE4.2", 1, "c", 20, "PCMPISTRI"],
-    ["MOVBE", 1, "c", 22, "MOVBE"], ["POPCNT", 1, "c", 23, "POPCNT"], ["AES", 1, "c", 25, "AESENC"], ["XSAVE", 1, "c", 26, "XSAVE"], ["AVX", 1, "c", 28, "VADDPS"],
-    ["F16C", 1, "c", 29, "VCVTPH2PS"], ["RDRAND", 1, "c", 30, "RDRAND"], ["FPU", 1, "d", 0, "FADD"], ["TSC", 1, "d", 4, "RDTSC"], ["MSR", 1, "d", 5, "RDMSR"],
-    ["CX8", 1, "d", 8, "CMPXCHG8B"], ["SEP", 1, "d", 11, "SYSENTER"], ["CMOV", 1, "d", 15, "CMOVZ"], ["CLFSH", 1, "d", 19, "CLFLUSH"], ["MMX", 1, "d", 23, "EMMS"],
-    ["FXSR", 1, "d", 24, "FXSAVE"], ["SSE", 1, "d", 25, "MULPS"], ["SSE2", 1, "d", 26, "MULPD"], ["FSGSBASE", 7, "b", 0, "WRFSBASE"], ["BMI1", 7, "b", 3, "ANDN"],
-    ["AVX2", 7, "b", 5, "VPBROADCASTB"], ["BMI2", 7, "b", 8, "PDEP"], ["INVPCID", 7, "b", 10, "INVPCID"], ["RTM", 7, "b", 11, "XBEGIN"], ["RDSEED", 7, "b", 18, "RDSEED"],
-    ["ADX", 7, "b", 19, "ADCX"], ["SMAP", 7, "b", 20, "STAC"], ["CLFLUSHOPT", 7, "b", 23, "CLFLUSHOPT"], ["CLWB", 7, "b", 24, "CLWB"], ["SHA", 7, "b", 29, "SHA1NEXTE"],
-    ["RDPID", 7, "c", 22, "RDPID"], ["LZCNT", 0x80000001, "c", 5, "LZCNT"], ["PREFETCHW", 0x80000001, "c", 8, "PREFETCHW"], ["SYSCALL", 0x80000001, "d", 11, "SYSCALL"],
+    ["SSE3", 1, "c", 0, "HADDPS"],
+    ["PCLMULQDQ", 1, "c", 1, "PCLMULQDQ"],
+    ["MONITOR", 1, "c", 3, "MONITOR"],
+    ["SSSE3", 1, "c", 9, "PSHUFB"],
+    ["FMA", 1, "c", 12, "VFMADD132PS"],
+    ["CX16", 1, "c", 13, "CMPXCHG16B"],
+    ["SSE4.1", 1, "c", 19, "PBLENDW"],
+    ["SSE4.2", 1, "c", 20, "PCMPISTRI"],
+    ["MOVBE", 1, "c", 22, "MOVBE"],
+    ["POPCNT", 1, "c", 23, "POPCNT"],
+    ["AES", 1, "c", 25, "AESENC"],
+    ["XSAVE", 1, "c", 26, "XSAVE"],
+    ["AVX", 1, "c", 28, "VADDPS"],
+    ["F16C", 1, "c", 29, "VCVTPH2PS"],
+    ["RDRAND", 1, "c", 30, "RDRAND"],
+    ["FPU", 1, "d", 0, "FADD"],
+    ["TSC", 1, "d", 4, "RDTSC"],
+    ["MSR", 1, "d", 5, "RDMSR"],
+    ["CX8", 1, "d", 8, "CMPXCHG8B"],
+    ["SEP", 1, "d", 11, "SYSENTER"],
+    ["CMOV", 1, "d", 15, "CMOVZ"],
+    ["CLFSH", 1, "d", 19, "CLFLUSH"],
+    ["MMX", 1, "d", 23, "EMMS"],
+    ["FXSR", 1, "d", 24, "FXSAVE"],
+    ["SSE", 1, "d", 25, "MULPS"],
+    ["SSE2", 1, "d", 26, "MULPD"],
+    ["FSGSBASE", 7, "b", 0, "WRFSBASE"],
+    ["BMI1", 7, "b", 3, "ANDN"],
+    ["AVX2", 7, "b", 5, "VPBROADCASTB"],
+    ["BMI2", 7, "b", 8, "PDEP"],
+    ["INVPCID", 7, "b", 10, "INVPCID"],
+    ["RTM", 7, "b", 11, "XBEGIN"],
+    ["RDSEED", 7, "b", 18, "RDSEED"],
+    ["ADX", 7, "b", 19, "ADCX"],
+    ["SMAP", 7, "b", 20, "STAC"],
+    ["CLFLUSHOPT", 7, "b", 23, "CLFLUSHOPT"],
+    ["CLWB", 7, "b", 24, "CLWB"],
+    ["SHA", 7, "b", 29, "SHA1NEXTE"],
+    ["RDPID", 7, "c", 22, "RDPID"],
+    ["LZCNT", 0x80000001, "c", 5, "LZCNT"],
+    ["PREFETCHW", 0x80000001, "c", 8, "PREFETCHW"],
+    ["SYSCALL", 0x80000001, "d", 11, "SYSCALL"],
     ["RDTSCP", 0x80000001, "d", 27, "RDTSCP"],
   ] as const)("%s is claimed exactly when it exists", (_, number, register, n, mnemonic) => {
     const exists = instructions.some(({ syntax }) => syntax.split(" ")[0] === mnemonic);

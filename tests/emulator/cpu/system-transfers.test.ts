@@ -18,8 +18,18 @@ describe.skipIf(noCore)("SYSCALL and SYSRET", () => {
     expect(rig.get("rcx")).toBe(BigInt(at.user + 2));
     expect(rig.get("r11")).toBe(0x246n);
     expect(rig.cpu.rflags).toBe(0x46n);
-    expect(rig.segment(1)).toEqual({ selector: selector.code, attributes: 0xa9b, limit: 0xffffffff, base: 0n });
-    expect(rig.segment(2)).toEqual({ selector: selector.data, attributes: 0xc93, limit: 0xffffffff, base: 0n });
+    expect(rig.segment(1)).toEqual({
+      selector: selector.code,
+      attributes: 0xa9b,
+      limit: 0xffffffff,
+      base: 0n,
+    });
+    expect(rig.segment(2)).toEqual({
+      selector: selector.data,
+      attributes: 0xc93,
+      limit: 0xffffffff,
+      base: 0n,
+    });
     expect([rig.cpl, rig.get("rsp")]).toEqual([0, BigInt(at.userStack)]);
   });
 
@@ -29,7 +39,12 @@ describe.skipIf(noCore)("SYSCALL and SYSRET", () => {
     rig.set("rcx", BigInt(at.user));
     rig.set("r11", 0x40246n);
     expect(rig.run("480f07").vector).toBe(DONE);
-    expect(rig.frame(false)).toMatchObject({ rip: BigInt(at.user + 2), cs: selector.user, rflags: 0x40246n, ss: selector.userData });
+    expect(rig.frame(false)).toMatchObject({
+      rip: BigInt(at.user + 2),
+      cs: selector.user,
+      rflags: 0x40246n,
+      ss: selector.userData,
+    });
     expect(rig.run("0f07").vector).toBe(DONE);
     expect(rig.frame(false)).toMatchObject({ cs: selector.user32, ss: selector.userData });
     rig.set("rcx", 1n << 47n);
@@ -67,11 +82,22 @@ describe.skipIf(noCore)("SYSENTER and SYSEXIT", () => {
 
 describe.skipIf(noCore)("IRETQ", () => {
   /** Pushes a frame at CPL 0 and returns through it to INT 81h. */
-  function returned(rig: Rig, frame: { rip?: bigint; cs?: number; rflags?: bigint; rsp?: bigint; ss?: number }, code = "48cf"): number | undefined {
+  function returned(
+    rig: Rig,
+    frame: { rip?: bigint; cs?: number; rflags?: bigint; rsp?: bigint; ss?: number },
+    code = "48cf",
+  ): number | undefined {
     rig.bytes(at.user, "cd81");
-    const { rip = BigInt(at.user), cs = selector.user, rflags = 2n, rsp = BigInt(at.userStack), ss = selector.userData } = frame;
+    const {
+      rip = BigInt(at.user),
+      cs = selector.user,
+      rflags = 2n,
+      rsp = BigInt(at.userStack),
+      ss = selector.userData,
+    } = frame;
     const base = at.kernelStack - 0x40;
-    for (const [n, value] of [rip, BigInt(cs), rflags, rsp, BigInt(ss)].entries()) rig.write64(base + 8 * n, value);
+    for (const [n, value] of [rip, BigInt(cs), rflags, rsp, BigInt(ss)].entries())
+      rig.write64(base + 8 * n, value);
     rig.ring(0);
     rig.set("rsp", BigInt(base));
     return rig.run(code, { keep: true }).vector;
@@ -81,14 +107,28 @@ describe.skipIf(noCore)("IRETQ", () => {
     const rig = new Rig();
     rig.setSegment(3, selector.data, 0xc93);
     expect(returned(rig, { rflags: 0x3247n | 0x4000n })).toBe(DONE);
-    expect(rig.frame(false)).toEqual({ code: -1, rip: BigInt(at.user + 2), cs: selector.user, rflags: 0x7247n, rsp: BigInt(at.userStack), ss: selector.userData });
+    expect(rig.frame(false)).toEqual({
+      code: -1,
+      rip: BigInt(at.user + 2),
+      cs: selector.user,
+      rflags: 0x7247n,
+      rsp: BigInt(at.userStack),
+      ss: selector.userData,
+    });
   });
 
   test("data segments of the inner level become null", () => {
     const rig = new Rig();
     rig.bytes(at.user, "cd81");
     const base = at.kernelStack - 0x40;
-    for (const [n, value] of [BigInt(at.user), BigInt(selector.user), 2n, BigInt(at.userStack), BigInt(selector.userData)].entries()) rig.write64(base + 8 * n, value);
+    for (const [n, value] of [
+      BigInt(at.user),
+      BigInt(selector.user),
+      2n,
+      BigInt(at.userStack),
+      BigInt(selector.userData),
+    ].entries())
+      rig.write64(base + 8 * n, value);
     rig.setSegment(3, selector.data, 0xc93);
     rig.set("rsp", BigInt(base));
     rig.run("48cf", { keep: true });
@@ -98,7 +138,9 @@ describe.skipIf(noCore)("IRETQ", () => {
 
   test("within CPL 0, with a null SS", () => {
     const rig = new Rig();
-    expect(returned(rig, { rip: BigInt(at.handlers + 0x700), cs: selector.code, ss: 0, rsp: 0x2ff00n })).toBe(0x70);
+    expect(returned(rig, { rip: BigInt(at.handlers + 0x700), cs: selector.code, ss: 0, rsp: 0x2ff00n })).toBe(
+      0x70,
+    );
     expect([rig.get("rsp"), rig.segment(2).selector]).toEqual([0x2ff00n, 0]);
   });
 
@@ -139,13 +181,20 @@ describe.skipIf(noCore)("far transfers in long mode", () => {
     rig.bytes(at.user, "cd81");
     // push ss; push rsp; push cs; push rip; retfq
     expect(rig.run("6a23 6800200200 6a2b 6800000200 48cb").vector).toBe(DONE);
-    expect(rig.frame(false)).toMatchObject({ cs: selector.user, ss: selector.userData, rsp: BigInt(at.userStack) });
+    expect(rig.frame(false)).toMatchObject({
+      cs: selector.user,
+      ss: selector.userData,
+      rsp: BigInt(at.userStack),
+    });
   });
 
   test("a 64-bit call gate changes the stack", () => {
     const rig = new Rig();
     const to = BigInt(at.handlers + 0x700);
-    rig.write64(at.gdt + 0x58, (to & 0xffffn) | (BigInt(selector.code) << 16n) | (0xecn << 40n) | ((to >> 16n) << 48n));
+    rig.write64(
+      at.gdt + 0x58,
+      (to & 0xffffn) | (BigInt(selector.code) << 16n) | (0xecn << 40n) | ((to >> 16n) << 48n),
+    );
     rig.write64(at.gdt + 0x60, 0n);
     rig.cpu.view.setUint16(place.gdtr + 8, 0x67, true);
     rig.write32(at.data, 0);
@@ -153,7 +202,12 @@ describe.skipIf(noCore)("far transfers in long mode", () => {
     rig.set("rbx", BigInt(at.data));
     expect(rig.run("ff1b", { cpl: 3 }).vector).toBe(0x70);
     expect(rig.get("rsp")).toBe(BigInt(at.kernelStack - 32));
-    expect([0, 1, 2, 3].map((n) => rig.read64(at.kernelStack - 32 + 8 * n))).toEqual([BigInt(at.user + 2), BigInt(selector.user), BigInt(at.userStack), BigInt(selector.userData)]);
+    expect([0, 1, 2, 3].map((n) => rig.read64(at.kernelStack - 32 + 8 * n))).toEqual([
+      BigInt(at.user + 2),
+      BigInt(selector.user),
+      BigInt(at.userStack),
+      BigInt(selector.userData),
+    ]);
     expect([rig.cpl, rig.segment(2).selector]).toEqual([0, 0]);
     // A TSS is no target in long mode.
     rig.write16(at.data + 4, selector.tss);
@@ -172,7 +226,11 @@ describe.skipIf(noCore)("far transfers in long mode", () => {
     rig.setState(place.rip, BigInt(at.user));
     expect(rig.resume().vector).toBe(DONE);
     expect(rig.get("rax")).toBe(2n);
-    expect(rig.frame(false)).toMatchObject({ rip: BigInt(at.user + 3), cs: selector.user32, ss: selector.userData });
+    expect(rig.frame(false)).toMatchObject({
+      rip: BigInt(at.user + 3),
+      cs: selector.user32,
+      ss: selector.userData,
+    });
   });
 });
 
@@ -221,7 +279,14 @@ describe.skipIf(noCore)("protected mode", () => {
   test("the call gate's frame", () => {
     const rig = new LegacyRig();
     rig.run("6a11 6a22 9a000000003b00", { cpl: 3 });
-    expect(rig.stack(6)).toEqual([at.user + 11, legacy.userCode, 0x22, 0x11, at.userStack - 8, legacy.userData]);
+    expect(rig.stack(6)).toEqual([
+      at.user + 11,
+      legacy.userCode,
+      0x22,
+      0x11,
+      at.userStack - 8,
+      legacy.userData,
+    ]);
     expect(rig.cpl).toBe(0);
   });
 
@@ -277,8 +342,14 @@ describe.skipIf(noCore)("protected mode", () => {
 describe.skipIf(noCore)("task switches", () => {
   function task(rig: LegacyRig, eip: number): void {
     const set = (offset: number, value: number): void => rig.write32(tss2 + offset, value);
-    set(32, eip); set(36, 2); set(40, 0x1111); set(56, 0x2f000);
-    set(72, legacy.data); set(76, legacy.code); set(80, legacy.data); set(84, legacy.data);
+    set(32, eip);
+    set(36, 2);
+    set(40, 0x1111);
+    set(56, 0x2f000);
+    set(72, legacy.data);
+    set(76, legacy.code);
+    set(80, legacy.data);
+    set(84, legacy.data);
   }
 
   test("CALL nests, IRET returns", () => {
@@ -294,7 +365,9 @@ describe.skipIf(noCore)("task switches", () => {
     expect(rig.read32(tss2 + 52)).toBe(1);
     expect(rig.read32(tss2 + 32)).toBe(0x18002);
     // Only the task that runs is busy.
-    expect([rig.cpu.ram[at.gdt + legacy.tss + 5], rig.cpu.ram[at.gdt + legacy.tss2 + 5]]).toEqual([0x8b, 0x89]);
+    expect([rig.cpu.ram[at.gdt + legacy.tss + 5], rig.cpu.ram[at.gdt + legacy.tss2 + 5]]).toEqual([
+      0x8b, 0x89,
+    ]);
     expect(rig.state(place.cr0) & 8n).toBe(8n);
   });
 
@@ -367,14 +440,18 @@ describe.skipIf(noCore)("real mode", () => {
     const rig = real("0f0116 0005  0f20c0 0c01 0f22c0  ea 2000 0800");
     rig.setSegment(3, 0, 0x93, 0n, 0xffff);
     // GDT: 32-bit code, data, 64-bit code; identity paging with one 1 GiB page.
-    for (const [n, entry] of [0n, 0x00cf9b010000ffffn, 0x00cf93000000ffffn, 0x00af9b000000ffffn].entries()) rig.write64(0x600 + 8 * n, entry);
+    for (const [n, entry] of [0n, 0x00cf9b010000ffffn, 0x00cf93000000ffffn, 0x00af9b000000ffffn].entries())
+      rig.write64(0x600 + 8 * n, entry);
     rig.write16(0x500, 0x1f);
     rig.write32(0x502, 0x600);
     rig.write64(0x1000, 0x2003n);
     rig.write64(0x2000, 0x83n);
     // mov eax,20h; mov cr4,eax; mov eax,1000h; mov cr3,eax; mov ecx,c0000080h; mov eax,100h; xor edx,edx; wrmsr;
     // mov eax,cr0; or eax,80000000h; mov cr0,eax; jmp 18:10080h
-    rig.bytes(0x10020, "b820000000 0f22e0 b800100000 0f22d8 b9800000c0 b800010000 31d2 0f30 0f20c0 0d00000080 0f22c0 ea800001001800");
+    rig.bytes(
+      0x10020,
+      "b820000000 0f22e0 b800100000 0f22d8 b9800000c0 b800010000 31d2 0f30 0f20c0 0d00000080 0f22c0 ea800001001800",
+    );
     // mov rax, 1122334455667788h; hlt
     rig.bytes(0x10080, "48b88877665544332211 f4");
     expect(rig.resume().exit).toBe(RunExit.halted);
