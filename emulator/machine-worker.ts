@@ -7,6 +7,9 @@ import { readWhole, RemoteBlockDevice } from "./storage/remote-block-device.ts";
 
 /** The machine worker: the PC itself, with this browser's clock, randomness and event loop. Commands in, notices out. */
 const STATS_MS = 500;
+/** A machine that idles has little to tell, and telling it would keep the page awake: then one sample in so many is sent. */
+const IDLE_SHARE = 0.9;
+const IDLE_SAMPLES = 6;
 const LEVELS = ["error", "warn", "info", "debug"] as const;
 
 const say = (notice: Notice, transfer: Transferable[] = []): void => self.postMessage(notice, { transfer });
@@ -121,7 +124,12 @@ async function powerOn(order: PowerOn): Promise<void> {
   say({ type: "state", state: "starting" });
   const started = await machine.start();
   if (!started.ok) return;
-  const timer = setInterval(() => say({ type: "stats", stats: created.value.stats() }), STATS_MS);
+  let unsent = 0;
+  const timer = setInterval(() => {
+    const stats = created.value.stats();
+    unsent = stats.idle > IDLE_SHARE ? (unsent % IDLE_SAMPLES) + 1 : 0;
+    if (unsent <= 1) say({ type: "stats", stats });
+  }, STATS_MS);
   await machine.done;
   clearInterval(timer);
 }

@@ -69,6 +69,8 @@ const MIN_SLICE_INSTRUCTIONS = 2_000;
 const YIELD_NS = 3_000_000;
 const STALL_NS = 10_000_000;
 const SCREEN_NS = 50_000_000;
+/** A shorter wait is not worth a timer of the host. */
+const SPIN_MS = 0.2;
 /** A gap of the host's loop longer than this was a host that slept, and did not pass for the guest. */
 const HOST_GAP_NS = 200_000_000;
 /** A triple fault this soon after power-on would only repeat itself. */
@@ -325,7 +327,7 @@ export class Machine {
     return exit;
   }
 
-  /** Halted: sleeps until the next deadline or event. Shorter than a ms is not worth a timer of the host. */
+  /** Halted: sleeps until the next deadline or event. */
   async #idle(): Promise<void> {
     this.#show();
     const next = this.#timers.nextNs;
@@ -337,7 +339,7 @@ export class Machine {
     const before = this.#options.host.nowNs();
     const oldest = this.#oldestRead();
     const patience = oldest ? Math.max((STALL_NS - (before - oldest.sinceNs)) / 1e6, 1) : Infinity;
-    if (ms < 1) await this.#options.host.yieldToHost();
+    if (ms < SPIN_MS) await this.#options.host.yieldToHost();
     else await this.#sleep(Math.min(ms, patience));
     const slept = this.#options.host.nowNs() - before;
     this.#meter.idled(slept);
