@@ -172,24 +172,32 @@ export class OverlayDisk implements BlockDevice {
     const bytes = new Uint8Array(length);
     const { log } = this.#store;
     const fromBase: Promise<Outcome<null>>[] = [];
-    const block = new Uint8Array(BLOCK);
     const end = offset + length;
     for (let at = offset; at < end;) {
       const isKnown = log.has(blockOf(at));
       let to = Math.min(end, (blockOf(at) + 1) * BLOCK);
-      if (isKnown) {
-        const read = attempt(() => log.read(blockOf(at), block));
+      while (to < end && log.has(blockOf(to)) === isKnown) to = Math.min(end, to + BLOCK);
+      const into = bytes.subarray(at - offset, to - offset);
+      if (!isKnown) fromBase.push(this.#readBase(at, into));
+      else {
+        const read = this.#readLog(at, into);
         if (!read.ok) return read;
-        if (!read.value) return fail({ code: "corrupt", what: "the changes kept on this device" });
-        bytes.set(block.subarray(at % BLOCK, (at % BLOCK) + to - at), at - offset);
-      } else {
-        while (to < end && !log.has(blockOf(to))) to = Math.min(end, to + BLOCK);
-        fromBase.push(this.#readBase(at, bytes.subarray(at - offset, to - offset)));
       }
       at = to;
     }
     for (const part of await Promise.all(fromBase)) if (!part.ok) return part;
     return ok(bytes);
+  }
+
+  #readLog(offset: number, into: Bytes): Outcome<null> {
+    const first = blockOf(offset);
+    const isWhole = offset % BLOCK === 0 && into.length % BLOCK === 0;
+    const blocks = isWhole ? into : new Uint8Array((blockOf(offset + into.length - 1) - first + 1) * BLOCK);
+    const read = attempt(() => this.#store.log.read(first, blocks));
+    if (!read.ok) return read;
+    if (!read.value) return fail({ code: "corrupt", what: "the changes kept on this device" });
+    if (!isWhole) into.set(blocks.subarray(offset - first * BLOCK, offset - first * BLOCK + into.length));
+    return ok(null);
   }
 
   async #readBase(offset: number, into: Bytes): Promise<Outcome<null>> {

@@ -147,19 +147,44 @@ export class OverlayLog {
     return this.#map.get(block) !== 0;
   }
 
-  /** Copies a known block; false when what is stored is damaged. */
+  /** How many blocks from `block` on, at most `most`, are known and lie one after the other in the file. */
+  #runLength(block: number, most: number): number {
+    const at = this.#map.get(block);
+    const step = at === ZERO ? 0 : STORED_BLOCK_BYTES;
+    let count = 1;
+    while (count < most && this.#map.get(block + count) === at + count * step) count++;
+    return count;
+  }
+
+  /** Copies known blocks, as many as `into` holds; false when what is stored is damaged. */
   read(block: number, into: Uint8Array<ArrayBuffer>): boolean {
+    const count = into.length / OVERLAY_BLOCK_BYTES;
+    for (let done = 0; done < count;) {
+      const run = this.#runLength(block + done, count - done);
+      const part = into.subarray(done * OVERLAY_BLOCK_BYTES, (done + run) * OVERLAY_BLOCK_BYTES);
+      if (!this.#readRun(block + done, run, part)) return false;
+      done += run;
+    }
+    return true;
+  }
+
+  #readRun(block: number, count: number, into: Uint8Array<ArrayBuffer>): boolean {
     const at = this.#map.get(block);
     if (at === ZERO) {
       into.fill(0);
       return true;
     }
-    const record = new Uint8Array(STORED_BLOCK_BYTES);
-    if (!readFully(this.#file, record, at)) return false;
-    const payload = record.subarray(RECORD_BYTES);
-    into.set(payload);
-    const header = view(record);
-    return header.getUint32(8, true) === block && header.getUint32(16, true) === crc32(payload);
+    const records = new Uint8Array(count * STORED_BLOCK_BYTES);
+    if (!readFully(this.#file, records, at)) return false;
+    for (let index = 0; index < count; index++) {
+      const record = records.subarray(index * STORED_BLOCK_BYTES, (index + 1) * STORED_BLOCK_BYTES);
+      const payload = record.subarray(RECORD_BYTES);
+      const header = view(record);
+      if (header.getUint32(8, true) !== block + index || header.getUint32(16, true) !== crc32(payload))
+        return false;
+      into.set(payload, index * OVERLAY_BLOCK_BYTES);
+    }
+    return true;
   }
 
   /** Whole blocks from `block` on, as one write to the file; runs of zeros are not stored. Throws what the file throws. */
@@ -276,7 +301,8 @@ export class OverlayLog {
     const at = this.#end;
     const header = bytesAt(at, RECORD_BYTES);
     if (!header) return null;
-    const field = (index: number): number => view(header).getUint32(4 * index, true);
+    const fields = view(header);
+    const field = (index: number): number => fields.getUint32(4 * index, true);
     const [kind, block, count, sum, checksum] = [field(1), field(2), field(3), field(4), field(7)];
     const follows = field(0) === RECORD_MAGIC && field(5) === this.generation && field(6) === this.#chain;
     if (!follows || checksum !== crc32(header.subarray(0, 28))) return null;

@@ -59,6 +59,8 @@ interface Opened {
   readonly source: BlockSource;
   readonly device: BlockDevice;
   readonly overlay?: OverlayDisk;
+  /** True when what is kept of it outlives the tab. */
+  readonly persistent: boolean;
   /** Ends what goes on beside the disk. */
   readonly stop?: () => void;
 }
@@ -127,13 +129,19 @@ export class StorageService {
     const failed = (failure: Failure): void => this.#host.notify({ type: "open-failed", disk, failure });
     if (this.#disks.has(disk)) return failed({ code: "disk-busy", disk });
     this.#disks.set(disk, "opening");
-    const room = await this.#enter();
-    const opened = await this.#openDisk(room, command);
+    const opened = await this.#enter()
+      .then((room) => this.#openDisk(room, command))
+      .catch((error: unknown) => fail({ code: "internal", incident: String(error) }));
     if (!opened.ok) {
       this.#disks.delete(disk);
       return failed(opened.failure);
     }
-    const { source, device, overlay, stop } = opened.value;
+    const { source, device, overlay, stop, persistent } = opened.value;
+    if (!this.#disks.has(disk)) {
+      // It was closed before it was open.
+      stop?.();
+      return overlay?.close();
+    }
     const port = command.port as PortWithClose<MessagePort>;
     const { sizeBytes } = device;
     serveDisk(port, device, (offset) => {
@@ -151,7 +159,6 @@ export class StorageService {
     const overlayBytes = overlay?.overlayBytes ?? 0;
     this.#ledger.overlay(disk, overlayBytes);
     const { storedBytes } = source;
-    const persistent = command.writable ? room.isPersistent : room.sources.cache.persistent;
     this.#host.notify({ type: "opened", disk, sizeBytes, storedBytes, persistent, overlayBytes });
   }
 
@@ -162,13 +169,13 @@ export class StorageService {
     const source = await this.#openSource(room, definition);
     if (!source.ok) return source;
     const base = new StreamedDisk(source.value, this.#memory, this.#ledger);
+    const { cache } = room.sources;
     if (!writable) {
       // A kernel is read from its first byte to its last.
       base.readAhead.follow(Array.from({ length: source.value.blockCount }, (_, index) => index));
-      return ok({ source: source.value, device: base });
+      return ok({ source: source.value, device: base, persistent: cache.persistent });
     }
     const { network } = this.#host;
-    const { cache } = room.sources;
     const isShared = definition.kind === "chunked";
     const stop = followTraces(base.readAhead, { network, cache, image: source.value.id, boot, isShared });
     const overlay = await this.#openOverlay(room, disk, source.value, base);
@@ -176,7 +183,13 @@ export class StorageService {
       stop();
       return overlay;
     }
-    return ok({ source: source.value, device: overlay.value, overlay: overlay.value, stop });
+    return ok({
+      source: source.value,
+      device: overlay.value,
+      overlay: overlay.value,
+      stop,
+      persistent: room.isPersistent,
+    });
   }
 
   /** An image of a size other than the definition says is another image. A definition may leave the size open as 0. */

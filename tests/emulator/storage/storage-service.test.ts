@@ -1,14 +1,22 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { DiskDefinition } from "#protocol/machine-definition";
 import { MemoryFolder } from "../../../emulator/storage/memory-files.ts";
+import { SegmentCache } from "../../../emulator/storage/segment-cache.ts";
 import { publishedImage, sampleDisk } from "../../support/disk-image.ts";
 import { ImageServer } from "../../support/image-server.ts";
+import { hastyClock } from "../../support/manual-clock.ts";
 import { valueOf } from "../../support/outcome.ts";
+import { segmentsHolding } from "../../support/segment-bytes.ts";
 import { StorageRig, afterKill } from "../../support/storage-rig.ts";
 
 const image = publishedImage(sampleDisk(11));
 const source: DiskDefinition = { kind: "chunked", manifest: image.manifest, sizeBytes: image.bytes.length };
 const block = (fill: number, length = 4096) => new Uint8Array(length).fill(fill);
+
+const pathsOf = (indexes: readonly number[]) =>
+  indexes.map((index) => `/api/chunks/${image.stored[index]!.hash}`);
+const chunksAsked = () =>
+  server.asked.map(({ path }) => path).filter((path) => path.startsWith("/api/chunks/"));
 
 let server: ImageServer;
 let rigs: StorageRig[] = [];
@@ -146,6 +154,50 @@ describe("storage service", () => {
     await disk.flush();
     await rig.command({ type: "close", disk: "tiny/1" });
     expect(await rig.exported("tiny/1", source)).toEqual(expected);
+  });
+
+  test("what an earlier boot touched is fetched before it is asked for", async () => {
+    const stored = [10, 2, 8, 0, 6];
+    const trace = new TextEncoder().encode(JSON.stringify({ version: 1, chunks: [...stored, 1, 99] }));
+    server.objects.set(`/api/traces/${image.manifest}/shell`, trace);
+    const rig = rigOn();
+    const { disk } = await rig.open("tiny", source);
+    const isDone = ({ stats }: { stats: { prefetchedBytes: number; requests: number } }) =>
+      stats.requests === 6;
+    const { stats } = await rig.heard("stats", isDone);
+    // Several are under way at once, so the server sees them in any order.
+    expect(new Set(chunksAsked())).toEqual(new Set(pathsOf(stored)));
+    expect(stats.prefetchedBytes).toBe(stats.fetchedBytes - image.manifestBytes.length);
+    expect(valueOf(await disk.read(8 * 65536, 4096))).toEqual(image.bytes.slice(8 * 65536, 8 * 65536 + 4096));
+    expect(chunksAsked()).toHaveLength(5);
+    const touches = rig.of("stats").flatMap(({ touches }) => touches.map(({ kind }) => kind));
+    expect(touches.filter((kind) => kind === "ahead")).toHaveLength(5);
+  });
+
+  test("the first touches of a boot guide the next one where nobody has published a trace", async () => {
+    const files = new MemoryFolder();
+    const first = rigOn(files);
+    const { disk } = await first.open("tiny", source);
+    for (const index of [7, 2, 10]) await disk.read(index * 65536, 512);
+    await first.heard("stats", ({ stats }) => stats.chunkReads === 3);
+    await new Promise((resolve) => {
+      setTimeout(resolve, 80);
+    });
+    await first.end();
+    const kept = afterKill(files);
+    // Only the record of touches is left: the chunks were evicted.
+    const hashes = new Set(image.chunks.keys());
+    const cache = valueOf(await kept.folder("cache"));
+    const opened = valueOf(
+      await SegmentCache.open(cache, { maxBytes: 2 ** 28, segmentBytes: 2 ** 24 }, hastyClock(100)),
+    );
+    for (const hash of hashes) if (opened.has(hash)) segmentsHolding(cache).corrupt(hash);
+    for (const hash of hashes) await opened.getChunk(hash);
+    await opened.close();
+    server.forget();
+    await rigOn(kept).open("tiny", source);
+    await rigs[1]!.heard("stats", ({ stats }) => stats.prefetchedBytes > 0 && stats.requests >= 3);
+    expect(new Set(chunksAsked())).toEqual(new Set(pathsOf([7, 2, 10])));
   });
 
   test("a boot file has no overlay and is fetched ahead of its reader", async () => {
