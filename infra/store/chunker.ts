@@ -86,6 +86,7 @@ async function chunkSource(source: Source, options: ChunkerOptions): Promise<Chu
     if (buffer.equals(ZEROS.subarray(0, buffer.length))) continue;
     if (running.size >= IN_FLIGHT) await Promise.race(running);
     const work: Promise<void> = store(index, buffer).finally(() => running.delete(work));
+    work.catch(() => {});
     running.add(work);
   }
   await Promise.all(running);

@@ -1,0 +1,59 @@
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { describe, expect, test } from "vitest";
+import { ImageStore } from "../../infra/store/image-store.ts";
+
+const isBuilt = new ImageStore().latest("tiny") !== null;
+/** Nobody listens there, so that the image of this host is what runs. */
+const virga = (...args: string[]) =>
+  promisify(execFile)(process.execPath, [
+    join(import.meta.dirname, "../../infra/cli/virga.ts"),
+    ...args,
+  ]).then(
+    ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
+    ({ code, stdout, stderr }: { code: number; stdout: string; stderr: string }) => ({
+      code,
+      stdout,
+      stderr,
+    }),
+  );
+
+describe.skipIf(!isBuilt)(
+  "virga run tiny (skipped where the image was not built: npm start builds it)",
+  () => {
+    test("boots to its shell, prints what the command prints and exits with its code", async () => {
+      const answer = await virga("run", "tiny", "--exec", "uname -m; echo two >&2; exit 3");
+      expect(answer).toMatchObject({ code: 3, stdout: "x86_64\ntwo\n" });
+    }, 120_000);
+
+    test("shows the console on request: the kernel's shell says who it is before the prompt", async () => {
+      const { stderr } = await virga("run", "tiny", "--exec", "true", "--verbose");
+      expect(stderr).toMatch(/Virga tiny: Linux 6\.\d+\.\d+[\s\S]*BusyBox v[\s\S]*root@tiny:~#/);
+    }, 120_000);
+
+    test("with --json it says what was measured, memory as asked for", async () => {
+      const { code, stdout } = await virga(
+        "run",
+        "tiny",
+        "--memory",
+        "96",
+        "--json",
+        "--exec",
+        "free -m | awk '/Mem/{print $2}'",
+      );
+      const answer = JSON.parse(stdout) as Record<string, number | string>;
+      expect([code, answer["image"], answer["exitCode"]]).toEqual([0, "tiny", 0]);
+      expect(Number(answer["output"])).toBeGreaterThan(40);
+      expect(Number(answer["output"])).toBeLessThan(96);
+      expect(answer["bootInstructions"]).toBeGreaterThan(10_000_000);
+      expect(answer["verifiedBytes"]).toBeGreaterThan(1_000_000);
+    }, 120_000);
+
+    test("a command that never ends is ended", async () => {
+      const answer = await virga("run", "tiny", "--exec", "sleep 1000", "--timeout", "6");
+      expect(answer.code).toBe(124);
+      expect(answer.stderr).toContain("no answer within 6 s");
+    }, 120_000);
+  },
+);
