@@ -1,6 +1,7 @@
 /** `virga run`: the machine of the tab, in this terminal. */
 import type { Command } from "commander";
 import { InvalidArgumentError } from "commander";
+import type { Failure } from "#protocol/failure.ts";
 import type { BootEntry } from "#protocol/machine-definition.ts";
 import type { Headless } from "../../emulator/machine/headless.ts";
 import type { BlockDevice } from "../../emulator/storage/block-device.ts";
@@ -72,7 +73,7 @@ async function fromImage(image: NamedImage, options: RunOptions): Promise<Ready>
     throw new Error(
       `${image.name} has no boot entry ${wanted}: it has ${definition.boot.map(({ id }) => id).join(", ")}.`,
     );
-  const room = new DiskRoom(origin);
+  const room = new DiskRoom(origin, sayTrouble);
   const disks: BlockDevice[] = [];
   for (const disk of definition.disks) {
     if (disk.kind === "raw") throw new Error("Raw images are read in the browser only; run the file itself.");
@@ -88,7 +89,21 @@ async function fromFile(path: string, options: RunOptions): Promise<Ready> {
   if (!boot) throw new Error("There is no boot entry.");
   const origin: Origin = localOrigin(store);
   const disks = [await withForgottenChanges(await RawFileDisk.open(path))];
-  return { boot, memoryMiB: options.memory ?? 512, prompt: undefined, room: new DiskRoom(origin), disks };
+  return {
+    boot,
+    memoryMiB: options.memory ?? 512,
+    prompt: undefined,
+    room: new DiskRoom(origin, sayTrouble),
+    disks,
+  };
+}
+
+/** The machine waits for its disk; a person should know what for. */
+function sayTrouble(failure: Failure, triesAgain: boolean): void {
+  const what = "what" in failure ? failure.what : failure.code;
+  if (failure.code === "offline") say(`The machine waits: ${what} does not answer. Trying again.`);
+  else if (triesAgain) say(`The machine waits: ${what} came damaged (${failure.code}). Fetching it again.`);
+  else say(`The machine cannot go on: ${what} cannot be had (${failure.code}).`);
 }
 
 async function powerOn(

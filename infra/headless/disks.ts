@@ -38,12 +38,20 @@ export function valueOf<T>(outcome: Outcome<T>): T {
 /** Everything that the disks of one machine share. */
 export class DiskRoom {
   readonly ledger = new Ledger();
-  readonly #fetcher = new Fetcher(realClock);
+  readonly #fetcher: Fetcher;
   readonly #memory = new BoundedMemory(64 * MiB);
   readonly #sources: Sources;
   readonly #origin: Origin;
 
-  constructor(origin: Origin) {
+  /** `onTrouble` hears what the disks wait for, and whether they try again by themselves: a read is late, never wrong. */
+  constructor(origin: Origin, onTrouble: (failure: Failure, triesAgain: boolean) => void = () => {}) {
+    let told = "";
+    this.#fetcher = new Fetcher(realClock, () => {
+      const { failure, retryAtMs } = this.#fetcher.condition();
+      const news = failure ? `${failure.code} ${retryAtMs === undefined}` : "";
+      if (failure && news !== told) onTrouble(failure, retryAtMs !== undefined);
+      told = news;
+    });
     this.#origin = origin;
     this.#sources = { cache: new MemoryBlobCache(64 * MiB), fetcher: this.#fetcher, ledger: this.ledger };
   }
