@@ -137,7 +137,7 @@ const rmClasses: Record<string, number> = { E: 1, R: 1, W: 2, U: 2, Q: 3, N: 3, 
 const accumulators = new Set(["AL", "AX", "EAX", "RAX", "eAX", "rAX"]);
 /** Instructions whose first operand is memory that they only read. x87 stores begin with FST, FIST, FBSTP, FN or FX. */
 const readers =
-  /^(CMP|TEST|BT|MUL|IMUL|DIV|IDIV|PUSH|CALL|JMP|BOUND|U?COMIS[SD]|PTEST|L[GIL]DT|LTR|LMSW|VER[RW]|LDMXCSR|FXRSTOR|XRSTOR\w*|CLFLUSH\w*|INVLPG|NOP|PREFETCH\w*|F(?!I?ST|BSTP|N|X)\w*)$/;
+  /^(CMP|TEST|BT|MUL|IMUL|DIV|IDIV|PUSH|CALL|JMP|BOUND|U?COMIS[SD]|PTEST|L[GIL]DT|LTR|LMSW|VER[RW]|ARPL|LDMXCSR|FXRSTOR|XRSTOR\w*|CLFLUSH\w*|INVLPG|NOP|PREFETCH\w*|F(?!I?ST|BSTP|N|X)\w*)$/;
 
 interface Operand {
   readonly letter: string;

@@ -71,7 +71,8 @@ export function enter<T>(u: usize): void {
   openCurrentStack(0);
   const mask = stackMask();
   if (!pushValue(load<u64>(RBP), size)) return;
-  const frame = stackTop();
+  // On a 16-bit stack too the frame temporary is all of ESP.
+  const frame = mask == 0xffff ? (load<u64>(RSP) & 0xffff0000) | stackTop() : stackTop();
   for (let i: u64 = 1; i < <u64>level; i++) {
     if (!readAt((load<u64>(RBP) - i * size) & mask, size)) return;
     if (!pushValue(outer, size)) return;

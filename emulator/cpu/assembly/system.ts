@@ -1,4 +1,5 @@
 import { syncRetired } from "./control";
+import { checkSegment, segmentOf } from "./addressing";
 import { fault, GP, NP, raise, UD } from "./fault";
 import { changeArithmetic, setArithmetic, ZF } from "./flags";
 import { openCurrentStack, closeStack, pop, popped, push } from "./frames";
@@ -214,14 +215,20 @@ export function verw(u: usize): void {
   const writableSegment = visible(load<u16>(p)) && isWritableData(descriptor);
   if (!fault) setZero(writableSegment);
 }
+/** ARPL writes only when it raises the RPL: the table has it as a reader, and the segment's write check is made here. */
 export function arpl(u: usize): void {
   if (noSelectors()) return;
-  const p = rmWritable<u16>(u);
-  if (!p) return;
-  const wanted = load<u16>(reg(u)) & 3, old = load<u16>(p);
-  const raises = (old & 3) < wanted;
-  if (raises) store<u16>(p, (old & ~3) | wanted);
-  if (!rm(u)) commit(p);
+  const read = rmReadable<u16>(u);
+  if (!read) return;
+  const wanted = load<u16>(reg(u)) & 3, old = load<u16>(read), raises = (old & 3) < wanted;
+  if (raises) {
+    const r = rm(u), number = segmentOf(u), address = linear(u);
+    if (!r && !checkSegment(number, (address - load<u64>(SEGMENTS + (<usize>number << 5), SEG_BASE)) & 0xffffffff, 2, true)) return;
+    const p = rmWritable<u16>(u);
+    if (!p) return;
+    store<u16>(p, (old & ~3) | wanted);
+    if (!r) commit(p);
+  }
   setZero(raises);
 }
 

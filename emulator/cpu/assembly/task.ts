@@ -90,11 +90,12 @@ function saveOldTask(reason: u32): bool {
 function loadNewTask(wide: bool, nests: bool): bool {
   if (wide && (load<u64>(CR0) & CR0_PG)) { store<u64>(CR3, <u64>load<u32>(IMAGE + 28)); flushTlb(true); }
   let flags = field(wide, 36, 16);
-  if (!wide) flags = (flags & 0xffff) | (<u32>getRflags() & 0xffff0000 & ~<u32>FLAG_VM);
   if (nests) flags |= <u32>FLAG_NT;
   setRflags(flags, 0x3f7fd5);
   store<u64>(RIP, field(wide, 32, 14));
-  for (let i: usize = 0; i < 8; i++) store<u64>(GPR + (i << 3), field(wide, 40 + (i << 2), 18 + (i << 1)));
+  // The processors of this line fill the upper halves that a 16-bit TSS lacks with ones.
+  const upper: u32 = wide ? 0 : 0xffff0000;
+  for (let i: usize = 0; i < 8; i++) store<u64>(GPR + (i << 3), <u64>(field(wide, 40 + (i << 2), 18 + (i << 1)) | upper));
   // Local and instruction breakpoints of DR7 belong to the old task (SDM 3B §17.2.4).
   store<u64>(DR, load<u64>(DR, 56) & ~0x155, 56);
   const selectors = SEGMENTS;

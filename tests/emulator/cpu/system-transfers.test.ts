@@ -320,6 +320,22 @@ describe.skipIf(noCore)("protected mode", () => {
     expect(load(legacy.data, 0, "8ec8")).toMatch(/^6 /);
   });
 
+  test("ARPL writes only when it raises the RPL", () => {
+    const rig = new LegacyRig();
+    rig.set("rbx", BigInt(at.data));
+    rig.set("rax", 2n);
+    rig.write16(at.data, 0xfff3);
+    // DS is read-only and not flat, so that the segment's checks are made.
+    rig.setSegment(3, legacy.userData, 0xcf1);
+    expect(rig.run("6303 f4", { keep: true }).vector).toBeUndefined();
+    expect([rig.read16(at.data), rig.cpu.rflags & 0x40n]).toEqual([0xfff3, 0n]);
+    rig.write16(at.data, 0xfff1);
+    expect(rig.run("6303 f4", { keep: true }).vector).toBe(13);
+    rig.setSegment(3, legacy.userData, 0xcf3);
+    rig.run("6303 f4", { keep: true });
+    expect([rig.read16(at.data), rig.cpu.rflags & 0x40n]).toEqual([0xfff2, 0x40n]);
+  });
+
   test("virtual-8086 mode and back", () => {
     const rig = new LegacyRig();
     rig.bytes(0x12340, "b83412 8ed8 cd21");
@@ -382,6 +398,38 @@ describe.skipIf(noCore)("task switches", () => {
     busy.write32(at.gdt + legacy.tss2 + 4, 0x00008b00);
     expect(busy.run("ea00000000 3000").vector).toBe(13);
     expect(busy.stack(1)).toEqual([legacy.tss2]);
+  });
+
+  test("a 16-bit TSS has no upper halves: the registers get ones, as on the hardware", () => {
+    const rig = new LegacyRig();
+    rig.write64(at.gdt + legacy.tss2, 0x000081000000002bn | (BigInt(tss2) << 16n));
+    const words = [
+      0x1000,
+      2,
+      0x1111,
+      0x2222,
+      0x3333,
+      0x4444,
+      0xf000,
+      6,
+      7,
+      8,
+      legacy.data,
+      legacy.code,
+      legacy.data,
+      legacy.data,
+      0,
+    ];
+    for (const [n, word] of words.entries()) rig.write16(tss2 + 14 + 2 * n, word);
+    rig.bytes(0x1000, "f4");
+    rig.run("ea00000000 3000");
+    expect([rig.cpu.rip, rig.get("rax"), rig.get("rsp"), rig.get("rdi")]).toEqual([
+      0x1001n,
+      0xffff1111n,
+      0xfffff000n,
+      0xffff0008n,
+    ]);
+    expect([rig.segment(2).selector, rig.segment(4).selector]).toEqual([legacy.data, 0]);
   });
 
   test("an exception through a task gate pushes its error code on the new stack", () => {
