@@ -54,8 +54,9 @@ function pieces(
   });
 }
 
-const savePicker = (globalThis as { showSaveFilePicker?: (options: object) => Promise<FileSystemFileHandle> })
-  .showSaveFilePicker;
+type SavePicker = (options: { suggestedName: string }) => Promise<FileSystemFileHandle>;
+const savePicker = (): SavePicker | undefined =>
+  (globalThis as { showSaveFilePicker?: SavePicker }).showSaveFilePicker;
 
 /**
  * Saves the disk as a raw file and reports how many bytes are written. Where the browser can write to a file that the
@@ -78,8 +79,9 @@ export const exportDisk = (
           },
         }),
       );
-    if (savePicker) {
-      const file = await savePicker.call(globalThis, { suggestedName });
+    const pick = savePicker();
+    if (pick) {
+      const file = await pick.call(globalThis, { suggestedName });
       return counted(pieces(worker, disk, source)).pipeTo(await file.createWritable());
     }
     const blob = await new Response(counted(pieces(worker, disk, source))).blob();

@@ -1,0 +1,23 @@
+import { parseArgs } from "node:util";
+import { asTable, makeReport, type Result } from "./report.ts";
+
+/** `npm run bench -- <name> [--json]`: each bench is a file of this folder whose `measure` returns its results. */
+const benches: { readonly [name: string]: () => Promise<{ measure(): Promise<readonly Result[]> }> } = {
+  boot: () => import("./boot.ts"),
+  cpu: () => import("./cpu.ts"),
+  store: () => import("./store.ts"),
+};
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  strict: false,
+  options: { json: { type: "boolean" } },
+});
+const [name = ""] = positionals;
+const load = Object.hasOwn(benches, name) ? benches[name] : undefined;
+if (!load) {
+  console.error(`Which bench? ${Object.keys(benches).join(", ")}`);
+  process.exit(2);
+}
+const report = makeReport(name, await (await load()).measure());
+console.log(values["json"] ? JSON.stringify(report) : asTable(report));
