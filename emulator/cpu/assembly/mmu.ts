@@ -47,8 +47,11 @@ let fillCount: u32 = 0;
 const SMAP_CAPACITY: u32 = 32;
 const smapFills: usize = memory.data(32 * 4);
 let smapCount: u32 = 0;
-/** One bit per hashed 2 MiB (first 128 bytes) and 1 GiB region of which the TLB may hold pieces of a large page. */
-const largeRegions: usize = memory.data(256);
+/**
+ * One bit per hashed region of which the TLB may hold pieces of a large page: 2 MiB regions of 2 MiB pages, then 1 GiB regions
+ * of larger ones (4 MiB, 1 GiB), 128 bytes each; first those of global pages, then the others.
+ */
+const largeRegions: usize = memory.data(512);
 
 // ------------------------------------------------------------------------------------------------ walks
 
@@ -184,14 +187,18 @@ function setEntry(array: usize, linear: u64): void {
     if (fillCount < FILL_CAPACITY) store<u32>(fills + (fillCount << 2), <u32>slot);
     fillCount++;
   }
-  if (pageShift > 12) { markLarge(linear >> 21, 0); markLarge(linear >> 30, 128); }
+  if (pageShift > 12) {
+    const kind: usize = isGlobal ? 0 : 256;
+    if (pageShift == 21) markLarge(linear >> 21, kind); else markLarge(linear >> 30, kind + 128);
+  }
 }
 function markLarge(region: u64, at: usize): void {
   const place = largeRegions + at + (<usize>(region >> 3) & 127);
   store<u8>(place, load<u8>(place) | <u8>(<u32>1 << (<u32>region & 7)));
 }
 function mayBeLarge(region: u64, at: usize): bool {
-  return (load<u8>(largeRegions + at + (<usize>(region >> 3) & 127)) & <u8>(<u32>1 << (<u32>region & 7))) != 0;
+  const place = largeRegions + at + (<usize>(region >> 3) & 127);
+  return ((load<u8>(place) | load<u8>(place, 256)) & <u8>(<u32>1 << (<u32>region & 7))) != 0;
 }
 
 /** Puts the page just walked into the read array and, when nothing stands against it, the write array. */
@@ -222,7 +229,7 @@ export function closeSmapWindow(): void {
 export function flushTlb(keepGlobal: bool): void {
   if (!keepGlobal) {
     memory.fill(TLB_BASE, 0xff, 2 * TLB_BANK_BYTES);
-    memory.fill(largeRegions, 0, 256);
+    memory.fill(largeRegions, 0, 512);
     smapCount = 0;
   } else if (fillCount <= FILL_CAPACITY) {
     for (let i: u32 = 0; i < fillCount; i++) store<u64>(load<u32>(fills + (i << 2)), INVALID);
@@ -231,6 +238,7 @@ export function flushTlb(keepGlobal: bool): void {
       if (!(load<u32>(slot, 12) & TLB_GLOBAL)) store<u64>(slot, INVALID);
     }
   }
+  memory.fill(largeRegions + 256, 0, 256);
   fillCount = 0;
 }
 

@@ -6,7 +6,7 @@ import { closeSmapWindow } from "./mmu";
 
 /**
  * The mode word: what the decoder must know about the machine's state besides the bytes. It is part of every block's key
- * (SDM 3A §2.2, §5.2). Everything that changes CS, SS, CPL, CR0, EFER, RFLAGS.VM or RFLAGS.TF calls `updateMode`.
+ * (SDM 3A §2.2, §5.2). Everything that changes CS, SS, CPL, CR0, EFER, RFLAGS.VM, RFLAGS.TF or RFLAGS.AC calls `updateMode`.
  */
 /** CS.L in long mode. */
 export const MODE_64: u32 = 1;
@@ -85,6 +85,7 @@ export function updateMode(): void {
   // DR7.L0 to G3.
   if ((flags & FLAG_TF) || (load<u64>(DR, 56) & 0xff)) mode |= MODE_TRACE;
   store<u32>(MODE, mode);
+  closeSmapWindow();
   selectBank(cpl);
 }
 
