@@ -55,6 +55,8 @@ interface Job {
   urgency: Urgency;
   phase: "queued" | "running" | "backing-off" | "stuck";
   tries: number;
+  /** Tries that a wrong or refused answer ended; what the network ended does not count. */
+  refusals: number;
   failure?: Failure;
   retryAtMs: number;
   cancelRetry: () => void;
@@ -115,6 +117,7 @@ export class Fetcher {
       urgency,
       phase: "queued",
       tries: 0,
+      refusals: 0,
       retryAtMs: 0,
       cancelRetry: () => {},
       bypassCaches: false,
@@ -133,7 +136,7 @@ export class Fetcher {
   /** Tries everything that waits again now: a person asked for it, or the browser says that the network is back. */
   retry(): void {
     for (const job of this.#jobs.values()) {
-      if (job.phase === "stuck") job.tries = 0;
+      if (job.phase === "stuck") job.tries = job.refusals = 0;
       if (job.phase === "running") continue;
       job.cancelRetry();
       job.phase = "queued";
@@ -205,7 +208,8 @@ export class Fetcher {
     if (help === "wait") this.#offline = true;
     if (help === "refetch") job.bypassCaches = true;
     if (job.urgency === "ahead") return this.#settle(job, fail(failure));
-    if (help === "none" || (help !== "wait" && job.tries >= this.#limits.tries)) {
+    if (help !== "wait") job.refusals++;
+    if (help === "none" || job.refusals >= this.#limits.tries) {
       if (job.load.impatient) return this.#settle(job, fail(failure));
       job.phase = "stuck";
       return;

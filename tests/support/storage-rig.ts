@@ -59,7 +59,7 @@ export class StorageRig {
 
   constructor(origin: string, files: Folder | null = new MemoryFolder(), clock: Clock = hastyClock(100)) {
     this.service = new StorageService({
-      network: { fetch, clock, origin, silenceMs: SILENCE_MS },
+      network: { fetch, clock, origin, silenceMs: 3 * SILENCE_MS },
       files: async () =>
         files
           ? { ok: true, value: files }

@@ -117,6 +117,16 @@ describe("fetcher", () => {
     expect(fetcher.condition()).toEqual({ state: "idle" });
   });
 
+  test("a network that was away for long does not use up the tries of a wrong answer", async () => {
+    const { clock, fetcher, load } = bench();
+    const answer = fetcher.want(
+      load("a", (tries) => (tries < 20 ? fail(offline) : tries < 23 ? fail(corrupt) : ok(bytes(1)))),
+      "demand",
+    );
+    await clock.advance(3_600_000);
+    expect(await answer).toEqual(ok(bytes(1)));
+  });
+
   test("who opens a disk hears of what only a person can mend; a guest's read never does", async () => {
     const { clock, fetcher, load } = bench();
     const notFound: Failure = { code: "not-found", what: "manifest" };

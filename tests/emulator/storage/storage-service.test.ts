@@ -162,14 +162,14 @@ describe("storage service", () => {
     server.objects.set(`/api/traces/${image.manifest}/shell`, trace);
     const rig = rigOn();
     const { disk } = await rig.open("tiny", source);
-    const isDone = ({ stats }: { stats: { prefetchedBytes: number; requests: number } }) =>
-      stats.requests === 6;
-    const { stats } = await rig.heard("stats", isDone);
+    const storedBytes = stored.reduce((sum, index) => sum + image.stored[index]!.storedBytes, 0);
+    const { stats } = await rig.heard("stats", ({ stats }) => stats.prefetchedBytes === storedBytes);
     // Several are under way at once, so the server sees them in any order.
     expect(new Set(chunksAsked())).toEqual(new Set(pathsOf(stored)));
-    expect(stats.prefetchedBytes).toBe(stats.fetchedBytes - image.manifestBytes.length);
+    expect(stats.fetchedBytes).toBe(storedBytes + image.manifestBytes.length);
     expect(valueOf(await disk.read(8 * 65536, 4096))).toEqual(image.bytes.slice(8 * 65536, 8 * 65536 + 4096));
     expect(chunksAsked()).toHaveLength(5);
+    await rig.heard("stats", ({ stats }) => stats.chunkReads === 1);
     const touches = rig.of("stats").flatMap(({ touches }) => touches.map(({ kind }) => kind));
     expect(touches.filter((kind) => kind === "ahead")).toHaveLength(5);
   });
@@ -197,6 +197,7 @@ describe("storage service", () => {
     server.forget();
     await rigOn(kept).open("tiny", source);
     await rigs[1]!.heard("stats", ({ stats }) => stats.prefetchedBytes > 0 && stats.requests >= 3);
+    await rigs[1]!.heard("state", ({ state }) => state === "idle");
     expect(new Set(chunksAsked())).toEqual(new Set(pathsOf([7, 2, 10])));
   });
 
