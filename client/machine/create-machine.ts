@@ -168,6 +168,8 @@ export function createMachine(outputs: MachineOutputs) {
       failed({ code: "bad-image", problem: `${entry.name} is still being built.` });
       return;
     }
+    // Browsers may throw away what a site keeps when space is short, unless it asked to keep it.
+    void navigator.storage?.persist?.().catch(() => false);
     startWorkers();
     setView({ ...off(), phase: "starting", progress: "Reading the disk's index", hasScreen: false });
     const mine = machine;
