@@ -3,10 +3,11 @@
  * of their boots. Run again, it only starts what is there. Ctrl-C ends it all.
  */
 import { parseArgs } from "node:util";
-import type { ImageRecord } from "./store/image-store.ts";
+import { type ImageRecord, cacheDirectory } from "./store/image-store.ts";
 import { buildApp } from "./stack/build-app.ts";
 import { type ImageSupply, NoImages, imageSupply } from "./stack/demo-images.ts";
 import { LocalServer, freePort, migrateOnce } from "./stack/local-server.ts";
+import { prune } from "./store/prune.ts";
 import { publishDemo, publishTraces } from "./stack/publish-demo.ts";
 
 const STATE = ".wrangler/state";
@@ -75,6 +76,8 @@ async function bringImages(url: string, supply: ImageSupply): Promise<void> {
     say(`an image is missing: ${error instanceof Error ? error.message : "for an unknown reason"}`);
   }
   await publishTraces(url, supply.store, records, say);
+  // A directory that VIRGA_IMAGES names is somebody else's.
+  if (supply.store.directory === cacheDirectory()) await prune(supply.store, Date.now());
   say("everything is there; Ctrl-C ends it");
 }
 

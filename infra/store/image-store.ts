@@ -8,6 +8,7 @@ import {
   readFileSync,
   readdirSync,
   renameSync,
+  rmSync,
   statSync,
   utimesSync,
   writeFileSync,
@@ -114,17 +115,24 @@ export class ImageStore {
 
   /** The record used last, whatever its recipe was. */
   latest(slug: string): ImageRecord | null {
-    const directory = join(this.directory, "images", slug);
-    if (!existsSync(directory)) return null;
-    const age = (name: string): number => statSync(join(directory, name)).mtimeMs;
-    const names = readdirSync(directory)
-      .filter((name) => name.endsWith(".json"))
-      .sort((a, b) => age(b) - age(a));
-    for (const name of names) {
-      const record = this.find(slug, name.replace(/\.json$/, ""));
+    for (const key of this.keys(slug)) {
+      const record = this.find(slug, key);
       if (record) return record;
     }
     return null;
+  }
+
+  /** The recipes of an image that were built, the one used last first. */
+  keys(slug: string): string[] {
+    const directory = join(this.directory, "images", slug);
+    if (!existsSync(directory)) return [];
+    const age = (name: string): number => statSync(join(directory, name)).mtimeMs;
+    const names = readdirSync(directory).filter((name) => name.endsWith(".json"));
+    return names.toSorted((a, b) => age(b) - age(a)).map((name) => name.replace(/\.json$/, ""));
+  }
+
+  forget(slug: string, key: string): void {
+    rmSync(this.#recordPath(slug, key), { force: true });
   }
 
   slugs(): string[] {
