@@ -62,6 +62,10 @@ const text = (tree: Tree, path: string): string => {
   return new TextDecoder().decode(bytesOf(node.content));
 };
 
+/** Kernel modules are copied in by whoever builds: without root they would carry that person's number. */
+const owned = (path: string, node: Node): Node =>
+  path.startsWith("usr/lib/modules/") ? { ...node, uid: 0, gid: 0 } : node;
+
 /** Drops, and clamps times: what the installation itself wrote gets the time of the newest file out of a package. */
 function normalised(raw: Tree, builtSince: number): { tree: Tree; modified: number } {
   let modified = 0;
@@ -70,7 +74,8 @@ function normalised(raw: Tree, builtSince: number): { tree: Tree; modified: numb
   const tree: Tree = new Map();
   for (const [path, node] of raw) {
     if (DROPPED.some((pattern) => pattern.test(path))) continue;
-    tree.set(path, node.kind === "directory" || node.modified >= builtSince ? { ...node, modified } : node);
+    const isOurs = node.kind === "directory" || node.modified >= builtSince;
+    tree.set(path, owned(path, isOurs ? { ...node, modified } : node));
   }
   return { tree, modified };
 }
