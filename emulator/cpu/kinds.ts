@@ -8,6 +8,32 @@ const arithmetic = ["ADD", "OR", "AND", "SUB", "XOR", "CMP", "TEST"];
 const forms = ["RR", "RI", "RM", "MR", "MI"];
 const conditions = ["O", "B", "Z", "BE", "S", "P", "L", "LE"].flatMap((name) => [name, `N${name}`]);
 
+/** Operations with an inlined form that takes the JZ or JNZ after them along. */
+// prettier-ignore
+export const beforeJump = [
+  "TEST_RR8", "TEST_RR32", "TEST_RR64", "TEST_RI8", "TEST_RI32", "TEST_MI8", "CMP_RR8",
+  "CMP_RR32", "CMP_RR64", "CMP_RI8", "CMP_RI32", "CMP_RI64", "CMP_MI8", "CMP_MI32",
+  "CMP_MI64", "CMP_RM8", "CMP_RM32", "CMP_RM64", "CMP_MR32", "CMP_MR64", "ADD_RI32",
+  "ADD_RI64", "SUB_RI32", "SUB_RI64", "AND_RI32", "DEC_R32", "DEC_R64",
+];
+/** Pairs of operations that follow each other often enough to be one (counted over a Linux boot, a shell and fork with exec). */
+// prettier-ignore
+export const pairs: readonly (readonly [string, string])[] = [
+  ["MOV_RR64", "MOV_RR64"],
+  ["MOV_RR64", "MOV_RR32"],
+  ["MOV_RR64", "CALL_NEAR64"],
+  ["MOV_RM64", "MOV_RM64"],
+  ["MOV_RM64", "MOV_RR64"],
+  ["MOV_RM64", "MOV_MR64"],
+  ["PUSH_R64", "PUSH_R64"],
+  ["PUSH_R64", "MOV_RR64"],
+  ["MOV_RR64", "PUSH_R64"],
+  ["POP_R64", "POP_R64"],
+  ["POP_R64", "RET64"],
+  ["ADD_RI64", "POP_R64"],
+  ["MOV_RM32", "TEST_RR32"],
+];
+
 export const kindNames: readonly string[] = [
   // What is not an inlined instruction.
   "K_STALE",
@@ -94,6 +120,8 @@ export const kindNames: readonly string[] = [
   ...conditions.map((name) => `K_SET${name}`),
   "K_CMOV32",
   "K_CMOV64",
+  ...beforeJump.map((name) => `K_${name}_J`),
+  ...pairs.map(([first, second]) => `K_${first}_${second}`),
 ];
 
 /** Handlers with inlined forms; a row's family is its place here plus one. Arithmetic comes in threes: store, load, immediate. */

@@ -5,14 +5,14 @@
  * in the page @20 and @22, dead @24.
  * Self-modifying code: every uop of an overwritten block becomes K_STALE, so that also the block being executed stops.
  */
-import { K_CROSS, K_END, K_STALE, K_STEPPED } from "../../../build/generated/cpu/kinds";
+import { FUSION_COUNT, FUSIONS, K_CROSS, K_END, K_NOTHING, K_STALE, K_STEPPED } from "../../../build/generated/cpu/kinds";
 import { decode, decodedEnd, decodedLength, forgetChecks } from "./decoder";
 import { GP, raise } from "./fault";
 import {
-  BLOCK_HASH, CODE_BITMAP, CROSSING_UOPS, CS, MODE, PAGE_BLOCKS, PAGE_LINEAR, RAM_BASE, RAM_SIZE, RIP, SEG_BASE, SEG_LIMIT, UOP_POOL, UOP_POOL_END,
+  BLOCK_HASH, CODE_BITMAP, CROSSING_UOPS, CS, JUMP_CACHE, JUMP_CACHE_BYTES, MODE, PAGE_BLOCKS, PAGE_LINEAR, RAM_BASE, RAM_SIZE, RIP, SEG_BASE, SEG_LIMIT, UOP_POOL, UOP_POOL_END,
 } from "./layout";
 import { tlbExecute, tlbSlot } from "./memory";
-import { fetchHost, protectCodePage } from "./mmu";
+import { fetchHost, protectCodePage, TLB_GLOBAL } from "./mmu";
 import { MODE_64, MODE_FLAT, MODE_TRACE } from "./mode";
 import { UOP_BYTES } from "./uop";
 
@@ -41,6 +41,7 @@ export function flushBlocks(): void {
   memory.fill(CODE_BITMAP, 0, pages << 3);
   poolNext = UOP_POOL;
   poolGeneration++;
+  forgetJumps(false);
 }
 
 /** The block at a host address of RAM for the current mode word. */
@@ -56,6 +57,7 @@ function makeBlock(host: u32, key: u64, bucket: usize): usize {
   if (poolNext + MAX_BLOCK_BYTES > UOP_POOL_END) flushBlocks();
   const block = poolNext, head = block + UOP_BYTES, first = host & 0xfff;
   const after = fillBlock(host, head);
+  fuse(head, after);
   const last = <u32>load<u16>(after - UOP_BYTES, 14) + (<u32>load<u16>(after - UOP_BYTES) == K_CROSS ? 1 : <u32>load<u8>(after - UOP_BYTES, 2));
   poolNext = after;
   store<u32>(block, load<u32>(bucket), B_HASH_NEXT);
@@ -80,13 +82,40 @@ function fillBlock(host: u32, head: usize): usize {
     if (available < 32) { memory.fill(buffer, 0, 64); memory.copy(buffer, from, available); from = buffer; }
     const made = decode(from, available, u, offset, count);
     if (!made) { terminate(u, K_CROSS, offset, count); return u + UOP_BYTES; }
-    u += <usize>made * UOP_BYTES;
+    // NOPs (ENDBR, patched-out calls) need no uop: what follows them counts them by its index.
+    if (made > 1 || <u32>load<u16>(u) != K_NOTHING) u += <usize>made * UOP_BYTES;
     offset += decodedLength;
     count++;
     if (decodedEnd) return u;
   }
   terminate(u, K_END, offset, count);
   return u + UOP_BYTES;
+}
+
+/**
+ * Which kind two neighbours become: a byte matrix over the kinds that begin a pair (rows) and the kinds that end one
+ * (columns); an entry is the fused kind, or 0.
+ */
+const rowOf: usize = memory.data(512), columnOf: usize = memory.data(512), matrix: usize = memory.data(64 * 32 * 2);
+export function prepareFusions(): void {
+  let rows: u32 = 0, columns: u32 = 0;
+  for (let i: u32 = 0, p = FUSIONS; i < FUSION_COUNT; i++, p += 6) {
+    const first = <usize>load<u16>(p), second = <usize>load<u16>(p, 2);
+    if (!load<u8>(rowOf + first)) store<u8>(rowOf + first, <u8>(++rows));
+    if (!load<u8>(columnOf + second)) store<u8>(columnOf + second, <u8>(++columns));
+    store<u16>(matrix + (((<usize>load<u8>(rowOf + first) << 5) + load<u8>(columnOf + second)) << 1), load<u16>(p, 4));
+  }
+}
+/** Makes one operation of each two neighbours that have a fused form; the second keeps its uop, for its fields and for faults. */
+function fuse(head: usize, after: usize): void {
+  for (let u = head; u + UOP_BYTES < after; u += UOP_BYTES) {
+    const row = <usize>load<u8>(rowOf + load<u16>(u));
+    if (!row) continue;
+    const column = <usize>load<u8>(columnOf + load<u16>(u, 32)), fused = load<u16>(matrix + (((row << 5) + column) << 1));
+    if (!fused) continue;
+    store<u16>(u, fused);
+    u += UOP_BYTES;
+  }
 }
 
 /** A uop that is no instruction: `count` instructions have retired when it is reached. */
@@ -153,10 +182,37 @@ let stepping: bool = false;
 /** Lets exactly one instruction run in the next `execute`. */
 export function stepOnce(one: bool): void { stepping = one; stepsLeft = one ? 1 : 0xffffffff; }
 
+/**
+ * Where 64-bit code at a RIP was found last: u64 RIP @0, u32 uop @8, u32 stamp @12. The stamp holds the mode word and the
+ * generation of the mappings it depends on; global pages outlive a load of CR3. The 64 entries of a page lie together.
+ */
+let localGeneration: u32 = 0x100, globalGeneration: u32 = 0x80000100;
+/** Mappings have changed: all of them, or those of global pages have not. */
+export function forgetJumps(keepGlobal: bool): void {
+  localGeneration = (localGeneration + 0x100) & 0x7fffff00;
+  if (!keepGlobal) globalGeneration = (globalGeneration + 0x100) | 0x80000000;
+  // A generation comes round after 2^23 changes.
+  if (!localGeneration || globalGeneration == 0x80000000) memory.fill(JUMP_CACHE, 0, JUMP_CACHE_BYTES);
+}
+/** The mapping of one page has changed. */
+export function forgetJumpsTo(linear: u64): void { memory.fill(jumpPage(linear), 0, 1024); }
+// @ts-ignore: decorator
+@inline function jumpPage(rip: u64): usize { return JUMP_CACHE + ((<usize>((rip >> 12) ^ (rip >> 20)) & 255) << 10); }
+// @ts-ignore: decorator
+@inline function jumpSlot(rip: u64): usize { return jumpPage(rip) + ((<usize>(rip ^ (rip >> 6)) & 63) << 4); }
+
 /** The uop at RIP: 0 when a fault was recorded or the run loop has to act first. */
 export function enter(): usize {
   const mode = load<u32>(MODE);
   let address = load<u64>(RIP);
+  const jump = jumpSlot(address);
+  if (load<u64>(jump) == address && !stepping) {
+    const known = <usize>load<u32>(jump, 8), stamp = load<u32>(jump, 12);
+    if ((stamp == (globalGeneration | mode) || stamp == (localGeneration | mode)) && <u32>load<u16>(known) != K_STALE) {
+      store<u64>(PAGE_LINEAR, address & ~0xfff);
+      return known;
+    }
+  }
   if ((mode & (MODE_64 | MODE_TRACE)) != MODE_64 || stepping) {
     if (stepping || (mode & MODE_TRACE)) {
       if (!stepping || !stepsLeft) return 0;
@@ -177,7 +233,12 @@ export function enter(): usize {
   if (load<u64>(slot) == (address & ~0xfff)) host = <usize>(<u32>address + load<u32>(slot, 8));
   else { host = fetchHost(address); if (!host) return 0; }
   store<u64>(PAGE_LINEAR, address & ~0xfff);
-  return findBlock(<u32>host);
+  const found = findBlock(<u32>host);
+  if ((mode & (MODE_64 | MODE_TRACE)) == MODE_64) {
+    store<u64>(jump, address); store<u32>(jump, <u32>found, 8);
+    store<u32>(jump, (load<u32>(slot, 12) & TLB_GLOBAL ? globalGeneration : localGeneration) | mode, 12);
+  }
+  return found;
 }
 
 /**

@@ -1,6 +1,6 @@
 /** What the module exports: CoreExports of ../core.ts. */
 import { bindHandlers, HANDLERS } from "../../../build/generated/cpu/handlers";
-import { flushBlocks, invalidateCode } from "./blocks";
+import { flushBlocks, invalidateCode, prepareFusions } from "./blocks";
 import { stopRequested, withdrawBudget } from "./control";
 import { setFaultHandlers } from "./decoder";
 import { clearTripleFault } from "./exceptions";
@@ -17,6 +17,7 @@ export { run } from "./interpreter";
 
 export function reset(ramBytes: u32): void {
   bindHandlers();
+  prepareFusions();
   setFaultHandlers(load<u32>(changetype<usize>(undefined)), load<u32>(changetype<usize>(tooLong)));
   emptyThirdBank();
   resetState(ramBytes);

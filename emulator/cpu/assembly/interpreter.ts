@@ -1,6 +1,6 @@
 /**
  * The run loop. `execute` is one loop around one switch over uop kinds: hot operations inline, all else through the handler
- * table. An inlined operation ends in `continue`; one that leaves by `break` has faulted with nothing changed.
+ * table. An inlined operation ends in `continue`; after `break` a conditional jump on ZF follows.
  */
 import {
   K_ADC_RI32, K_ADC_RI64, K_ADC_RR32, K_ADC_RR64, K_ADD_MI32, K_ADD_MI64, K_ADD_MI8, K_ADD_MR32, K_ADD_MR64, K_ADD_MR8, K_ADD_RI32, K_ADD_RI64, K_ADD_RI8, K_ADD_RM32, K_ADD_RM64,
@@ -23,6 +23,7 @@ import {
   K_TEST_MI64, K_TEST_MI8, K_TEST_MR32, K_TEST_MR64, K_TEST_MR8, K_TEST_RI32, K_TEST_RI64, K_TEST_RI8, K_TEST_RR32, K_TEST_RR64,
   K_TEST_RR8, K_XOR_MI32, K_XOR_MI64, K_XOR_MI8, K_XOR_MR32, K_XOR_MR64, K_XOR_MR8, K_XOR_RI32, K_XOR_RI64, K_XOR_RI8, K_XOR_RM32,
   K_XOR_RM64, K_XOR_RM8, K_XOR_RR32, K_XOR_RR64, K_XOR_RR8, K_ZERO32,
+  K_TEST_RR8_J, K_TEST_RR32_J, K_TEST_RR64_J, K_TEST_RI8_J, K_TEST_RI32_J, K_TEST_MI8_J, K_CMP_RR8_J, K_CMP_RR32_J, K_CMP_RR64_J, K_CMP_RI8_J, K_CMP_RI32_J, K_CMP_RI64_J, K_CMP_MI8_J, K_CMP_MI32_J, K_CMP_MI64_J, K_CMP_RM8_J, K_CMP_RM32_J, K_CMP_RM64_J, K_CMP_MR32_J, K_CMP_MR64_J, K_ADD_RI32_J, K_ADD_RI64_J, K_SUB_RI32_J, K_SUB_RI64_J, K_AND_RI32_J, K_DEC_R32_J, K_DEC_R64_J, K_MOV_RR64_MOV_RR64, K_MOV_RR64_MOV_RR32, K_MOV_RR64_CALL_NEAR64, K_MOV_RM64_MOV_RM64, K_MOV_RM64_MOV_RR64, K_MOV_RM64_MOV_MR64, K_PUSH_R64_PUSH_R64, K_PUSH_R64_MOV_RR64, K_MOV_RR64_PUSH_R64, K_POP_R64_POP_R64, K_POP_R64_RET64, K_ADD_RI64_POP_R64, K_MOV_RM32_TEST_RR32,
 } from "../../../build/generated/cpu/kinds";
 import { addressStep, wideLinear } from "./addressing";
 import { crossInstruction, enter, poolGeneration, stepOnce } from "./blocks";
@@ -33,7 +34,7 @@ import { clearFault, fault, GP, NM, nonCanonical, raise, SS_FAULT, UD } from "./
 import { carry, ccDst, condition, IF, less, OP_SUB, overflow, parity, remember, rememberLogic, sign, TF, zero } from "./flags";
 import { acknowledgeInterrupt } from "./host";
 import { ADDRESS, CPL, CR0, CR4, CS, HALTED, INTR, MODE, NMI, PAGE_LINEAR, RBP, RFLAGS, RIP, RSP, SEG_BASE, UOP_POOL } from "./layout";
-import { commit, readable, storable, writable } from "./memory";
+import { commit, readable, storable, tlbRead, tlbSlot, tlbWrite, writable } from "./memory";
 import { canonical, clearInterruptShadow, CR0_EM, CR0_TS, CR4_OSFXSR, interruptShadow, MODE_64, MODE_TRACE } from "./mode";
 import { ADC, ADD, AND, CMP, compute, decrement, increment, multiply32, multiply64, OR, shiftLeft, shiftRight, shiftRightSigned, storeRegister, SBB, SUB, TEST, writesBack, XOR } from "./operations";
 import { imm, linear, reg, rm } from "./uop";
@@ -111,6 +112,38 @@ import { imm, linear, reg, rm } from "./uop";
   store<u64>(RSP, top);
   return true;
 }
+/** The same where the store needs no slow path, so that it cannot touch code; false: nothing done. */
+// @ts-ignore: decorator
+@inline function pushFast(value: u64): bool {
+  const top = load<u64>(RSP) - 8, slot = tlbSlot(tlbWrite, top);
+  if (((top + 7) & ~0xfff) != load<u64>(slot)) return false;
+  store<u64>(<usize>(<u32>top + load<u32>(slot, 8)), value);
+  store<u64>(RSP, top);
+  return true;
+}
+/** Two pushes, or two pops, that lie in one page of the TLB; false: nothing done. */
+// @ts-ignore: decorator
+@inline function pushTwo(u: usize): bool {
+  const top = load<u64>(RSP) - 16, slot = tlbSlot(tlbWrite, top);
+  // PUSH RSP pushes what the first push has left.
+  if (((top + 15) & ~0xfff) != load<u64>(slot) || load<u16>(u, 32 + 6) == <u16>RSP) return false;
+  const p = <usize>(<u32>top + load<u32>(slot, 8));
+  store<u64>(p, load<u64>(rm(u)), 8);
+  store<u64>(p, load<u64>(load<u16>(u, 32 + 6)));
+  store<u64>(RSP, top);
+  return true;
+}
+// @ts-ignore: decorator
+@inline function popTwo(u: usize): bool {
+  const top = load<u64>(RSP), slot = tlbSlot(tlbRead, top);
+  // After POP RSP the second pop is elsewhere.
+  if (((top + 15) & ~0xfff) != load<u64>(slot) || rm(u) == RSP) return false;
+  const p = <usize>(<u32>top + load<u32>(slot, 8));
+  store<u64>(RSP, top + 16);
+  store<u64>(rm(u), load<u64>(p));
+  store<u64>(load<u16>(u, 32 + 6), load<u64>(p, 8));
+  return true;
+}
 /** A stack reference through a non-canonical address is #SS(0), not #GP(0) (SDM 3A §6.15). */
 function stackFault(): bool {
   if (nonCanonical) { clearFault(); raise(SS_FAULT, 0); }
@@ -142,6 +175,8 @@ function leaveBefore(u: usize): void {
   store<u64>(RIP, ripOf(load<u64>(PAGE_LINEAR) + load<u16>(u, 14)));
   budget -= <i32>load<u8>(u, 3);
 }
+/** An instruction has faulted with nothing changed. */
+function stopped(u: usize): void { nameStackFault(u); leaveBefore(u); }
 /** The block for RIP, unless the slice is over. */
 // @ts-ignore: decorator
 @inline function go(): usize { return budget > 0 ? enter() : 0; }
@@ -213,119 +248,119 @@ function execute(): void {
       case K_END: { leaveBefore(u); u = go(); continue; }
       case K_CROSS: { leaveBefore(u); if (budget <= 0) return; u = crossInstruction(); continue; }
       case K_STEPPED: { store<u64>(RIP, ripOf(load<u64>(PAGE_LINEAR) + load<u16>(u, 14))); budget--; u = go(); continue; }
-      case K_CALL: call_indirect<void>(load<u32>(u, 24), u); if (fault) break; u += 32; continue;
+      case K_CALL: call_indirect<void>(load<u32>(u, 24), u); if (fault) return stopped(u); u += 32; continue;
       case K_CALL_END: { u = callEnd(u); continue; }
-      case K_REPEAT: call_indirect<void>(load<u32>(u, 24), u); if (fault) break; if (repeatAgain) { repeatAgain = false; leaveBefore(u); return; } u += 32; continue;
+      case K_REPEAT: call_indirect<void>(load<u32>(u, 24), u); if (fault) return stopped(u); if (repeatAgain) { repeatAgain = false; leaveBefore(u); return; } u += 32; continue;
       case K_NOTHING: u += 32; continue;
       case K_ADDRESS32: store<u64>(ADDRESS, wideLinear(u) & 0xffffffff); u += 32; continue;
       case K_ADDRESS_WIDE: store<u64>(ADDRESS, wideLinear(u)); u += 32; continue;
-      case K_ADDRESS_SEGMENT: if (!addressStep(u)) break; u += 32; continue;
-      case K_RING0: if (load<u32>(CPL)) { raise(GP, 0); break; } u += 32; continue;
-      case K_FPU: if (!checkExtension(K_FPU)) break; u += 32; continue;
-      case K_SSE: if (!checkExtension(K_SSE)) break; u += 32; continue;
-      case K_MMX: if (!checkExtension(K_MMX)) break; u += 32; continue;
+      case K_ADDRESS_SEGMENT: if (!addressStep(u)) return stopped(u); u += 32; continue;
+      case K_RING0: if (load<u32>(CPL)) { raise(GP, 0); return stopped(u); } u += 32; continue;
+      case K_FPU: if (!checkExtension(K_FPU)) return stopped(u); u += 32; continue;
+      case K_SSE: if (!checkExtension(K_SSE)) return stopped(u); u += 32; continue;
+      case K_MMX: if (!checkExtension(K_MMX)) return stopped(u); u += 32; continue;
       case K_ADD_RR8: registerRegister<u8>(ADD, u); u += 32; continue;
       case K_ADD_RR32: registerRegister<u32>(ADD, u); u += 32; continue;
       case K_ADD_RR64: registerRegister<u64>(ADD, u); u += 32; continue;
       case K_ADD_RI8: registerImmediate<u8>(ADD, u); u += 32; continue;
       case K_ADD_RI32: registerImmediate<u32>(ADD, u); u += 32; continue;
       case K_ADD_RI64: registerImmediate<u64>(ADD, u); u += 32; continue;
-      case K_ADD_RM8: if (!registerMemory<u8>(ADD, u)) break; u += 32; continue;
-      case K_ADD_RM32: if (!registerMemory<u32>(ADD, u)) break; u += 32; continue;
-      case K_ADD_RM64: if (!registerMemory<u64>(ADD, u)) break; u += 32; continue;
-      case K_ADD_MR8: if (!memoryRegister<u8>(ADD, u)) break; u += 32; continue;
-      case K_ADD_MR32: if (!memoryRegister<u32>(ADD, u)) break; u += 32; continue;
-      case K_ADD_MR64: if (!memoryRegister<u64>(ADD, u)) break; u += 32; continue;
-      case K_ADD_MI8: if (!memoryImmediate<u8>(ADD, u)) break; u += 32; continue;
-      case K_ADD_MI32: if (!memoryImmediate<u32>(ADD, u)) break; u += 32; continue;
-      case K_ADD_MI64: if (!memoryImmediate<u64>(ADD, u)) break; u += 32; continue;
+      case K_ADD_RM8: if (!registerMemory<u8>(ADD, u)) return stopped(u); u += 32; continue;
+      case K_ADD_RM32: if (!registerMemory<u32>(ADD, u)) return stopped(u); u += 32; continue;
+      case K_ADD_RM64: if (!registerMemory<u64>(ADD, u)) return stopped(u); u += 32; continue;
+      case K_ADD_MR8: if (!memoryRegister<u8>(ADD, u)) return stopped(u); u += 32; continue;
+      case K_ADD_MR32: if (!memoryRegister<u32>(ADD, u)) return stopped(u); u += 32; continue;
+      case K_ADD_MR64: if (!memoryRegister<u64>(ADD, u)) return stopped(u); u += 32; continue;
+      case K_ADD_MI8: if (!memoryImmediate<u8>(ADD, u)) return stopped(u); u += 32; continue;
+      case K_ADD_MI32: if (!memoryImmediate<u32>(ADD, u)) return stopped(u); u += 32; continue;
+      case K_ADD_MI64: if (!memoryImmediate<u64>(ADD, u)) return stopped(u); u += 32; continue;
       case K_OR_RR8: registerRegister<u8>(OR, u); u += 32; continue;
       case K_OR_RR32: registerRegister<u32>(OR, u); u += 32; continue;
       case K_OR_RR64: registerRegister<u64>(OR, u); u += 32; continue;
       case K_OR_RI8: registerImmediate<u8>(OR, u); u += 32; continue;
       case K_OR_RI32: registerImmediate<u32>(OR, u); u += 32; continue;
       case K_OR_RI64: registerImmediate<u64>(OR, u); u += 32; continue;
-      case K_OR_RM8: if (!registerMemory<u8>(OR, u)) break; u += 32; continue;
-      case K_OR_RM32: if (!registerMemory<u32>(OR, u)) break; u += 32; continue;
-      case K_OR_RM64: if (!registerMemory<u64>(OR, u)) break; u += 32; continue;
-      case K_OR_MR8: if (!memoryRegister<u8>(OR, u)) break; u += 32; continue;
-      case K_OR_MR32: if (!memoryRegister<u32>(OR, u)) break; u += 32; continue;
-      case K_OR_MR64: if (!memoryRegister<u64>(OR, u)) break; u += 32; continue;
-      case K_OR_MI8: if (!memoryImmediate<u8>(OR, u)) break; u += 32; continue;
-      case K_OR_MI32: if (!memoryImmediate<u32>(OR, u)) break; u += 32; continue;
-      case K_OR_MI64: if (!memoryImmediate<u64>(OR, u)) break; u += 32; continue;
+      case K_OR_RM8: if (!registerMemory<u8>(OR, u)) return stopped(u); u += 32; continue;
+      case K_OR_RM32: if (!registerMemory<u32>(OR, u)) return stopped(u); u += 32; continue;
+      case K_OR_RM64: if (!registerMemory<u64>(OR, u)) return stopped(u); u += 32; continue;
+      case K_OR_MR8: if (!memoryRegister<u8>(OR, u)) return stopped(u); u += 32; continue;
+      case K_OR_MR32: if (!memoryRegister<u32>(OR, u)) return stopped(u); u += 32; continue;
+      case K_OR_MR64: if (!memoryRegister<u64>(OR, u)) return stopped(u); u += 32; continue;
+      case K_OR_MI8: if (!memoryImmediate<u8>(OR, u)) return stopped(u); u += 32; continue;
+      case K_OR_MI32: if (!memoryImmediate<u32>(OR, u)) return stopped(u); u += 32; continue;
+      case K_OR_MI64: if (!memoryImmediate<u64>(OR, u)) return stopped(u); u += 32; continue;
       case K_AND_RR8: registerRegister<u8>(AND, u); u += 32; continue;
       case K_AND_RR32: registerRegister<u32>(AND, u); u += 32; continue;
       case K_AND_RR64: registerRegister<u64>(AND, u); u += 32; continue;
       case K_AND_RI8: registerImmediate<u8>(AND, u); u += 32; continue;
       case K_AND_RI32: registerImmediate<u32>(AND, u); u += 32; continue;
       case K_AND_RI64: registerImmediate<u64>(AND, u); u += 32; continue;
-      case K_AND_RM8: if (!registerMemory<u8>(AND, u)) break; u += 32; continue;
-      case K_AND_RM32: if (!registerMemory<u32>(AND, u)) break; u += 32; continue;
-      case K_AND_RM64: if (!registerMemory<u64>(AND, u)) break; u += 32; continue;
-      case K_AND_MR8: if (!memoryRegister<u8>(AND, u)) break; u += 32; continue;
-      case K_AND_MR32: if (!memoryRegister<u32>(AND, u)) break; u += 32; continue;
-      case K_AND_MR64: if (!memoryRegister<u64>(AND, u)) break; u += 32; continue;
-      case K_AND_MI8: if (!memoryImmediate<u8>(AND, u)) break; u += 32; continue;
-      case K_AND_MI32: if (!memoryImmediate<u32>(AND, u)) break; u += 32; continue;
-      case K_AND_MI64: if (!memoryImmediate<u64>(AND, u)) break; u += 32; continue;
+      case K_AND_RM8: if (!registerMemory<u8>(AND, u)) return stopped(u); u += 32; continue;
+      case K_AND_RM32: if (!registerMemory<u32>(AND, u)) return stopped(u); u += 32; continue;
+      case K_AND_RM64: if (!registerMemory<u64>(AND, u)) return stopped(u); u += 32; continue;
+      case K_AND_MR8: if (!memoryRegister<u8>(AND, u)) return stopped(u); u += 32; continue;
+      case K_AND_MR32: if (!memoryRegister<u32>(AND, u)) return stopped(u); u += 32; continue;
+      case K_AND_MR64: if (!memoryRegister<u64>(AND, u)) return stopped(u); u += 32; continue;
+      case K_AND_MI8: if (!memoryImmediate<u8>(AND, u)) return stopped(u); u += 32; continue;
+      case K_AND_MI32: if (!memoryImmediate<u32>(AND, u)) return stopped(u); u += 32; continue;
+      case K_AND_MI64: if (!memoryImmediate<u64>(AND, u)) return stopped(u); u += 32; continue;
       case K_SUB_RR8: registerRegister<u8>(SUB, u); u += 32; continue;
       case K_SUB_RR32: registerRegister<u32>(SUB, u); u += 32; continue;
       case K_SUB_RR64: registerRegister<u64>(SUB, u); u += 32; continue;
       case K_SUB_RI8: registerImmediate<u8>(SUB, u); u += 32; continue;
       case K_SUB_RI32: registerImmediate<u32>(SUB, u); u += 32; continue;
       case K_SUB_RI64: registerImmediate<u64>(SUB, u); u += 32; continue;
-      case K_SUB_RM8: if (!registerMemory<u8>(SUB, u)) break; u += 32; continue;
-      case K_SUB_RM32: if (!registerMemory<u32>(SUB, u)) break; u += 32; continue;
-      case K_SUB_RM64: if (!registerMemory<u64>(SUB, u)) break; u += 32; continue;
-      case K_SUB_MR8: if (!memoryRegister<u8>(SUB, u)) break; u += 32; continue;
-      case K_SUB_MR32: if (!memoryRegister<u32>(SUB, u)) break; u += 32; continue;
-      case K_SUB_MR64: if (!memoryRegister<u64>(SUB, u)) break; u += 32; continue;
-      case K_SUB_MI8: if (!memoryImmediate<u8>(SUB, u)) break; u += 32; continue;
-      case K_SUB_MI32: if (!memoryImmediate<u32>(SUB, u)) break; u += 32; continue;
-      case K_SUB_MI64: if (!memoryImmediate<u64>(SUB, u)) break; u += 32; continue;
+      case K_SUB_RM8: if (!registerMemory<u8>(SUB, u)) return stopped(u); u += 32; continue;
+      case K_SUB_RM32: if (!registerMemory<u32>(SUB, u)) return stopped(u); u += 32; continue;
+      case K_SUB_RM64: if (!registerMemory<u64>(SUB, u)) return stopped(u); u += 32; continue;
+      case K_SUB_MR8: if (!memoryRegister<u8>(SUB, u)) return stopped(u); u += 32; continue;
+      case K_SUB_MR32: if (!memoryRegister<u32>(SUB, u)) return stopped(u); u += 32; continue;
+      case K_SUB_MR64: if (!memoryRegister<u64>(SUB, u)) return stopped(u); u += 32; continue;
+      case K_SUB_MI8: if (!memoryImmediate<u8>(SUB, u)) return stopped(u); u += 32; continue;
+      case K_SUB_MI32: if (!memoryImmediate<u32>(SUB, u)) return stopped(u); u += 32; continue;
+      case K_SUB_MI64: if (!memoryImmediate<u64>(SUB, u)) return stopped(u); u += 32; continue;
       case K_XOR_RR8: registerRegister<u8>(XOR, u); u += 32; continue;
       case K_XOR_RR32: registerRegister<u32>(XOR, u); u += 32; continue;
       case K_XOR_RR64: registerRegister<u64>(XOR, u); u += 32; continue;
       case K_XOR_RI8: registerImmediate<u8>(XOR, u); u += 32; continue;
       case K_XOR_RI32: registerImmediate<u32>(XOR, u); u += 32; continue;
       case K_XOR_RI64: registerImmediate<u64>(XOR, u); u += 32; continue;
-      case K_XOR_RM8: if (!registerMemory<u8>(XOR, u)) break; u += 32; continue;
-      case K_XOR_RM32: if (!registerMemory<u32>(XOR, u)) break; u += 32; continue;
-      case K_XOR_RM64: if (!registerMemory<u64>(XOR, u)) break; u += 32; continue;
-      case K_XOR_MR8: if (!memoryRegister<u8>(XOR, u)) break; u += 32; continue;
-      case K_XOR_MR32: if (!memoryRegister<u32>(XOR, u)) break; u += 32; continue;
-      case K_XOR_MR64: if (!memoryRegister<u64>(XOR, u)) break; u += 32; continue;
-      case K_XOR_MI8: if (!memoryImmediate<u8>(XOR, u)) break; u += 32; continue;
-      case K_XOR_MI32: if (!memoryImmediate<u32>(XOR, u)) break; u += 32; continue;
-      case K_XOR_MI64: if (!memoryImmediate<u64>(XOR, u)) break; u += 32; continue;
+      case K_XOR_RM8: if (!registerMemory<u8>(XOR, u)) return stopped(u); u += 32; continue;
+      case K_XOR_RM32: if (!registerMemory<u32>(XOR, u)) return stopped(u); u += 32; continue;
+      case K_XOR_RM64: if (!registerMemory<u64>(XOR, u)) return stopped(u); u += 32; continue;
+      case K_XOR_MR8: if (!memoryRegister<u8>(XOR, u)) return stopped(u); u += 32; continue;
+      case K_XOR_MR32: if (!memoryRegister<u32>(XOR, u)) return stopped(u); u += 32; continue;
+      case K_XOR_MR64: if (!memoryRegister<u64>(XOR, u)) return stopped(u); u += 32; continue;
+      case K_XOR_MI8: if (!memoryImmediate<u8>(XOR, u)) return stopped(u); u += 32; continue;
+      case K_XOR_MI32: if (!memoryImmediate<u32>(XOR, u)) return stopped(u); u += 32; continue;
+      case K_XOR_MI64: if (!memoryImmediate<u64>(XOR, u)) return stopped(u); u += 32; continue;
       case K_CMP_RR8: registerRegister<u8>(CMP, u); u += 32; continue;
       case K_CMP_RR32: registerRegister<u32>(CMP, u); u += 32; continue;
       case K_CMP_RR64: registerRegister<u64>(CMP, u); u += 32; continue;
       case K_CMP_RI8: registerImmediate<u8>(CMP, u); u += 32; continue;
       case K_CMP_RI32: registerImmediate<u32>(CMP, u); u += 32; continue;
       case K_CMP_RI64: registerImmediate<u64>(CMP, u); u += 32; continue;
-      case K_CMP_RM8: if (!registerMemory<u8>(CMP, u)) break; u += 32; continue;
-      case K_CMP_RM32: if (!registerMemory<u32>(CMP, u)) break; u += 32; continue;
-      case K_CMP_RM64: if (!registerMemory<u64>(CMP, u)) break; u += 32; continue;
-      case K_CMP_MR8: if (!memoryRegister<u8>(CMP, u)) break; u += 32; continue;
-      case K_CMP_MR32: if (!memoryRegister<u32>(CMP, u)) break; u += 32; continue;
-      case K_CMP_MR64: if (!memoryRegister<u64>(CMP, u)) break; u += 32; continue;
-      case K_CMP_MI8: if (!memoryImmediate<u8>(CMP, u)) break; u += 32; continue;
-      case K_CMP_MI32: if (!memoryImmediate<u32>(CMP, u)) break; u += 32; continue;
-      case K_CMP_MI64: if (!memoryImmediate<u64>(CMP, u)) break; u += 32; continue;
+      case K_CMP_RM8: if (!registerMemory<u8>(CMP, u)) return stopped(u); u += 32; continue;
+      case K_CMP_RM32: if (!registerMemory<u32>(CMP, u)) return stopped(u); u += 32; continue;
+      case K_CMP_RM64: if (!registerMemory<u64>(CMP, u)) return stopped(u); u += 32; continue;
+      case K_CMP_MR8: if (!memoryRegister<u8>(CMP, u)) return stopped(u); u += 32; continue;
+      case K_CMP_MR32: if (!memoryRegister<u32>(CMP, u)) return stopped(u); u += 32; continue;
+      case K_CMP_MR64: if (!memoryRegister<u64>(CMP, u)) return stopped(u); u += 32; continue;
+      case K_CMP_MI8: if (!memoryImmediate<u8>(CMP, u)) return stopped(u); u += 32; continue;
+      case K_CMP_MI32: if (!memoryImmediate<u32>(CMP, u)) return stopped(u); u += 32; continue;
+      case K_CMP_MI64: if (!memoryImmediate<u64>(CMP, u)) return stopped(u); u += 32; continue;
       case K_TEST_RR8: registerRegister<u8>(TEST, u); u += 32; continue;
       case K_TEST_RR32: registerRegister<u32>(TEST, u); u += 32; continue;
       case K_TEST_RR64: registerRegister<u64>(TEST, u); u += 32; continue;
       case K_TEST_RI8: registerImmediate<u8>(TEST, u); u += 32; continue;
       case K_TEST_RI32: registerImmediate<u32>(TEST, u); u += 32; continue;
       case K_TEST_RI64: registerImmediate<u64>(TEST, u); u += 32; continue;
-      case K_TEST_MR8: if (!memoryRegister<u8>(TEST, u)) break; u += 32; continue;
-      case K_TEST_MR32: if (!memoryRegister<u32>(TEST, u)) break; u += 32; continue;
-      case K_TEST_MR64: if (!memoryRegister<u64>(TEST, u)) break; u += 32; continue;
-      case K_TEST_MI8: if (!memoryImmediate<u8>(TEST, u)) break; u += 32; continue;
-      case K_TEST_MI32: if (!memoryImmediate<u32>(TEST, u)) break; u += 32; continue;
-      case K_TEST_MI64: if (!memoryImmediate<u64>(TEST, u)) break; u += 32; continue;
+      case K_TEST_MR8: if (!memoryRegister<u8>(TEST, u)) return stopped(u); u += 32; continue;
+      case K_TEST_MR32: if (!memoryRegister<u32>(TEST, u)) return stopped(u); u += 32; continue;
+      case K_TEST_MR64: if (!memoryRegister<u64>(TEST, u)) return stopped(u); u += 32; continue;
+      case K_TEST_MI8: if (!memoryImmediate<u8>(TEST, u)) return stopped(u); u += 32; continue;
+      case K_TEST_MI32: if (!memoryImmediate<u32>(TEST, u)) return stopped(u); u += 32; continue;
+      case K_TEST_MI64: if (!memoryImmediate<u64>(TEST, u)) return stopped(u); u += 32; continue;
       case K_ADC_RR32: registerRegister<u32>(ADC, u); u += 32; continue;
       case K_ADC_RR64: registerRegister<u64>(ADC, u); u += 32; continue;
       case K_SBB_RR32: registerRegister<u32>(SBB, u); u += 32; continue;
@@ -340,41 +375,41 @@ function execute(): void {
       case K_MOV_RI8: storeRegister<u8>(reg(u), <u8><i64>imm(u)); u += 32; continue;
       case K_MOV_RI32: store<u64>(reg(u), <u64>load<u32>(u, 20)); u += 32; continue;
       case K_MOV_RI64: storeRegister<u64>(reg(u), <u64><i64>imm(u)); u += 32; continue;
-      case K_MOV_RM8: if (!loadMemory<u8>(u)) break; u += 32; continue;
-      case K_MOV_RM32: if (!loadMemory<u32>(u)) break; u += 32; continue;
-      case K_MOV_RM64: if (!loadMemory<u64>(u)) break; u += 32; continue;
-      case K_MOV_MR8: if (!storeMemory<u8>(u, load<u8>(reg(u)))) break; u += 32; continue;
-      case K_MOV_MR32: if (!storeMemory<u32>(u, load<u32>(reg(u)))) break; u += 32; continue;
-      case K_MOV_MR64: if (!storeMemory<u64>(u, load<u64>(reg(u)))) break; u += 32; continue;
-      case K_MOV_MI8: if (!storeMemory<u8>(u, <u8><i64>imm(u))) break; u += 32; continue;
-      case K_MOV_MI32: if (!storeMemory<u32>(u, <u32><i64>imm(u))) break; u += 32; continue;
-      case K_MOV_MI64: if (!storeMemory<u64>(u, <u64><i64>imm(u))) break; u += 32; continue;
+      case K_MOV_RM8: if (!loadMemory<u8>(u)) return stopped(u); u += 32; continue;
+      case K_MOV_RM32: if (!loadMemory<u32>(u)) return stopped(u); u += 32; continue;
+      case K_MOV_RM64: if (!loadMemory<u64>(u)) return stopped(u); u += 32; continue;
+      case K_MOV_MR8: if (!storeMemory<u8>(u, load<u8>(reg(u)))) return stopped(u); u += 32; continue;
+      case K_MOV_MR32: if (!storeMemory<u32>(u, load<u32>(reg(u)))) return stopped(u); u += 32; continue;
+      case K_MOV_MR64: if (!storeMemory<u64>(u, load<u64>(reg(u)))) return stopped(u); u += 32; continue;
+      case K_MOV_MI8: if (!storeMemory<u8>(u, <u8><i64>imm(u))) return stopped(u); u += 32; continue;
+      case K_MOV_MI32: if (!storeMemory<u32>(u, <u32><i64>imm(u))) return stopped(u); u += 32; continue;
+      case K_MOV_MI64: if (!storeMemory<u64>(u, <u64><i64>imm(u))) return stopped(u); u += 32; continue;
       case K_MOV_RI64_WIDE: store<u64>(reg(u), <u64>load<u32>(u, 20) | (<u64>load<u32>(u, 16) << 32)); u += 32; continue;
       case K_ZERO32: store<u64>(reg(u), 0); rememberLogic<u32>(0); u += 32; continue;
       case K_MOVZX_BYTE_R32: store<u64>(reg(u), <u64>load<u8>(rm(u))); u += 32; continue;
-      case K_MOVZX_BYTE_M32: if (!extendMemory<u8, u32>(u)) break; u += 32; continue;
+      case K_MOVZX_BYTE_M32: if (!extendMemory<u8, u32>(u)) return stopped(u); u += 32; continue;
       case K_MOVZX_WORD_R32: store<u64>(reg(u), <u64>load<u16>(rm(u))); u += 32; continue;
-      case K_MOVZX_WORD_M32: if (!extendMemory<u16, u32>(u)) break; u += 32; continue;
+      case K_MOVZX_WORD_M32: if (!extendMemory<u16, u32>(u)) return stopped(u); u += 32; continue;
       case K_MOVSX_BYTE_R32: store<u64>(reg(u), <u64><u32>load<i8>(rm(u))); u += 32; continue;
-      case K_MOVSX_BYTE_M32: if (!extendMemory<i8, u32>(u)) break; u += 32; continue;
+      case K_MOVSX_BYTE_M32: if (!extendMemory<i8, u32>(u)) return stopped(u); u += 32; continue;
       case K_MOVSX_BYTE_R64: store<u64>(reg(u), <u64><u64>load<i8>(rm(u))); u += 32; continue;
-      case K_MOVSX_BYTE_M64: if (!extendMemory<i8, u64>(u)) break; u += 32; continue;
+      case K_MOVSX_BYTE_M64: if (!extendMemory<i8, u64>(u)) return stopped(u); u += 32; continue;
       case K_MOVSX_WORD_R32: store<u64>(reg(u), <u64><u32>load<i16>(rm(u))); u += 32; continue;
-      case K_MOVSX_WORD_M32: if (!extendMemory<i16, u32>(u)) break; u += 32; continue;
+      case K_MOVSX_WORD_M32: if (!extendMemory<i16, u32>(u)) return stopped(u); u += 32; continue;
       case K_MOVSX_WORD_R64: store<u64>(reg(u), <u64><u64>load<i16>(rm(u))); u += 32; continue;
-      case K_MOVSX_WORD_M64: if (!extendMemory<i16, u64>(u)) break; u += 32; continue;
+      case K_MOVSX_WORD_M64: if (!extendMemory<i16, u64>(u)) return stopped(u); u += 32; continue;
       case K_MOVSXD_R64: store<u64>(reg(u), <u64><i64>load<i32>(rm(u))); u += 32; continue;
-      case K_MOVSXD_M64: if (!extendMemory<i32, u64>(u)) break; u += 32; continue;
+      case K_MOVSXD_M64: if (!extendMemory<i32, u64>(u)) return stopped(u); u += 32; continue;
       case K_LEA32: store<u64>(reg(u), linear(u) & 0xffffffff); u += 32; continue;
       case K_LEA64: store<u64>(reg(u), linear(u)); u += 32; continue;
       case K_INC_R32: storeRegister<u32>(reg(u), increment<u32>(load<u32>(reg(u)))); u += 32; continue;
       case K_INC_R64: storeRegister<u64>(reg(u), increment<u64>(load<u64>(reg(u)))); u += 32; continue;
-      case K_INC_M32: if (!stepMemory<u32>(true, u)) break; u += 32; continue;
-      case K_INC_M64: if (!stepMemory<u64>(true, u)) break; u += 32; continue;
+      case K_INC_M32: if (!stepMemory<u32>(true, u)) return stopped(u); u += 32; continue;
+      case K_INC_M64: if (!stepMemory<u64>(true, u)) return stopped(u); u += 32; continue;
       case K_DEC_R32: storeRegister<u32>(reg(u), decrement<u32>(load<u32>(reg(u)))); u += 32; continue;
       case K_DEC_R64: storeRegister<u64>(reg(u), decrement<u64>(load<u64>(reg(u)))); u += 32; continue;
-      case K_DEC_M32: if (!stepMemory<u32>(false, u)) break; u += 32; continue;
-      case K_DEC_M64: if (!stepMemory<u64>(false, u)) break; u += 32; continue;
+      case K_DEC_M32: if (!stepMemory<u32>(false, u)) return stopped(u); u += 32; continue;
+      case K_DEC_M64: if (!stepMemory<u64>(false, u)) return stopped(u); u += 32; continue;
       case K_NOT_R32: storeRegister<u32>(reg(u), ~load<u32>(reg(u))); u += 32; continue;
       case K_NOT_R64: storeRegister<u64>(reg(u), ~load<u64>(reg(u))); u += 32; continue;
       case K_NEG_R32: { const b = load<u32>(reg(u)); storeRegister<u32>(reg(u), 0 - b); remember<u32>(OP_SUB, 0 - b, b); u += 32; continue; }
@@ -387,19 +422,19 @@ function execute(): void {
       case K_SAR_RI64: storeRegister<u64>(reg(u), shiftRightSigned<u64>(load<u64>(reg(u)), <u32>imm(u))); u += 32; continue;
       case K_IMUL_RR32: multiply32(reg(u), rm(u)); u += 32; continue;
       case K_IMUL_RR64: multiply64(reg(u), rm(u)); u += 32; continue;
-      case K_PUSH_R64: if (!push64(load<u64>(rm(u)))) break; u += 32; continue;
-      case K_PUSH_I64: if (!push64(<u64><i64>imm(u))) break; u += 32; continue;
-      case K_POP_R64: { const top = load<u64>(RSP), p = readable<u64>(top); if (!p) { stackFault(); break; } store<u64>(RSP, top + 8); store<u64>(rm(u), load<u64>(p)); u += 32; continue; }
-      case K_PUSH_R32: { const top = load<u32>(RSP) - 4, p = writable<u32>(<u64>top); if (!p) break; store<u32>(p, load<u32>(rm(u))); commit(p); store<u64>(RSP, <u64>top); u += 32; continue; }
-      case K_POP_R32: { const top = load<u32>(RSP), p = readable<u32>(<u64>top); if (!p) break; store<u64>(RSP, <u64>(top + 4)); store<u64>(rm(u), <u64>load<u32>(p)); u += 32; continue; }
-      case K_LEAVE64: { const top = load<u64>(RBP), p = readable<u64>(top); if (!p) { stackFault(); break; } store<u64>(RSP, top + 8); store<u64>(RBP, load<u64>(p)); u += 32; continue; }
+      case K_PUSH_R64: if (!push64(load<u64>(rm(u)))) return stopped(u); u += 32; continue;
+      case K_PUSH_I64: if (!push64(<u64><i64>imm(u))) return stopped(u); u += 32; continue;
+      case K_POP_R64: { const top = load<u64>(RSP), p = readable<u64>(top); if (!p) { stackFault(); return stopped(u); } store<u64>(RSP, top + 8); store<u64>(rm(u), load<u64>(p)); u += 32; continue; }
+      case K_PUSH_R32: { const top = load<u32>(RSP) - 4, p = writable<u32>(<u64>top); if (!p) return stopped(u); store<u32>(p, load<u32>(rm(u))); commit(p); store<u64>(RSP, <u64>top); u += 32; continue; }
+      case K_POP_R32: { const top = load<u32>(RSP), p = readable<u32>(<u64>top); if (!p) return stopped(u); store<u64>(RSP, <u64>(top + 4)); store<u64>(rm(u), <u64>load<u32>(p)); u += 32; continue; }
+      case K_LEAVE64: { const top = load<u64>(RBP), p = readable<u64>(top); if (!p) { stackFault(); return stopped(u); } store<u64>(RSP, top + 8); store<u64>(RBP, load<u64>(p)); u += 32; continue; }
       case K_JMP: { retire(u); u = jump(u); continue; }
-      case K_CALL_NEAR64: if (!goodTarget(target(u)) || !push64(nextLinear(u))) break; retire(u); u = jump(u); continue;
-      case K_RET64: { const top = load<u64>(RSP), p = readable<u64>(top); if (!p) { stackFault(); break; } const to = load<u64>(p); if (!goodTarget(to)) break; store<u64>(RSP, top + 8); store<u64>(RIP, to); retire(u); u = go(); continue; }
-      case K_JMP_R64: { const to = load<u64>(rm(u)); if (!goodTarget(to)) break; store<u64>(RIP, to); retire(u); u = go(); continue; }
-      case K_JMP_M64: { const p = readable<u64>(linear(u)); if (!p) break; const to = load<u64>(p); if (!goodTarget(to)) break; store<u64>(RIP, to); retire(u); u = go(); continue; }
-      case K_CALL_R64: { const to = load<u64>(rm(u)); if (!goodTarget(to) || !push64(nextLinear(u))) break; store<u64>(RIP, to); retire(u); u = go(); continue; }
-      case K_CALL_M64: { const p = readable<u64>(linear(u)); if (!p) break; const to = load<u64>(p); if (!goodTarget(to) || !push64(nextLinear(u))) break; store<u64>(RIP, to); retire(u); u = go(); continue; }
+      case K_CALL_NEAR64: if (!goodTarget(target(u)) || !push64(nextLinear(u))) return stopped(u); retire(u); u = jump(u); continue;
+      case K_RET64: { const top = load<u64>(RSP), p = readable<u64>(top); if (!p) { stackFault(); return stopped(u); } const to = load<u64>(p); if (!goodTarget(to)) return stopped(u); store<u64>(RSP, top + 8); store<u64>(RIP, to); retire(u); u = go(); continue; }
+      case K_JMP_R64: { const to = load<u64>(rm(u)); if (!goodTarget(to)) return stopped(u); store<u64>(RIP, to); retire(u); u = go(); continue; }
+      case K_JMP_M64: { const p = readable<u64>(linear(u)); if (!p) return stopped(u); const to = load<u64>(p); if (!goodTarget(to)) return stopped(u); store<u64>(RIP, to); retire(u); u = go(); continue; }
+      case K_CALL_R64: { const to = load<u64>(rm(u)); if (!goodTarget(to) || !push64(nextLinear(u))) return stopped(u); store<u64>(RIP, to); retire(u); u = go(); continue; }
+      case K_CALL_M64: { const p = readable<u64>(linear(u)); if (!p) return stopped(u); const to = load<u64>(p); if (!goodTarget(to) || !push64(nextLinear(u))) return stopped(u); store<u64>(RIP, to); retire(u); u = go(); continue; }
       case K_JO: if (overflow()) { retire(u); u = jump(u); continue; } u += 32; continue;
       case K_JNO: if (!overflow()) { retire(u); u = jump(u); continue; } u += 32; continue;
       case K_JB: if (carry()) { retire(u); u = jump(u); continue; } u += 32; continue;
@@ -434,12 +469,52 @@ function execute(): void {
       case K_SETNLE: store<u8>(rm(u), <u8>((less() | zero()) ^ 1)); u += 32; continue;
       case K_CMOV32: if (condition(load<u16>(u, 30) & 15)) store<u64>(reg(u), <u64>load<u32>(rm(u))); else store<u64>(reg(u), <u64>load<u32>(reg(u))); u += 32; continue;
       case K_CMOV64: if (condition(load<u16>(u, 30) & 15)) store<u64>(reg(u), load<u64>(rm(u))); u += 32; continue;
-      default: break;
+      // An operation and the JZ or JNZ after it; the jump itself is below the switch.
+      case K_TEST_RR8_J: registerRegister<u8>(TEST, u); u += 32; break;
+      case K_TEST_RR32_J: registerRegister<u32>(TEST, u); u += 32; break;
+      case K_TEST_RR64_J: registerRegister<u64>(TEST, u); u += 32; break;
+      case K_TEST_RI8_J: registerImmediate<u8>(TEST, u); u += 32; break;
+      case K_TEST_RI32_J: registerImmediate<u32>(TEST, u); u += 32; break;
+      case K_TEST_MI8_J: if (!memoryImmediate<u8>(TEST, u)) return stopped(u); u += 32; break;
+      case K_CMP_RR8_J: registerRegister<u8>(CMP, u); u += 32; break;
+      case K_CMP_RR32_J: registerRegister<u32>(CMP, u); u += 32; break;
+      case K_CMP_RR64_J: registerRegister<u64>(CMP, u); u += 32; break;
+      case K_CMP_RI8_J: registerImmediate<u8>(CMP, u); u += 32; break;
+      case K_CMP_RI32_J: registerImmediate<u32>(CMP, u); u += 32; break;
+      case K_CMP_RI64_J: registerImmediate<u64>(CMP, u); u += 32; break;
+      case K_CMP_MI8_J: if (!memoryImmediate<u8>(CMP, u)) return stopped(u); u += 32; break;
+      case K_CMP_MI32_J: if (!memoryImmediate<u32>(CMP, u)) return stopped(u); u += 32; break;
+      case K_CMP_MI64_J: if (!memoryImmediate<u64>(CMP, u)) return stopped(u); u += 32; break;
+      case K_CMP_RM8_J: if (!registerMemory<u8>(CMP, u)) return stopped(u); u += 32; break;
+      case K_CMP_RM32_J: if (!registerMemory<u32>(CMP, u)) return stopped(u); u += 32; break;
+      case K_CMP_RM64_J: if (!registerMemory<u64>(CMP, u)) return stopped(u); u += 32; break;
+      case K_CMP_MR32_J: if (!memoryRegister<u32>(CMP, u)) return stopped(u); u += 32; break;
+      case K_CMP_MR64_J: if (!memoryRegister<u64>(CMP, u)) return stopped(u); u += 32; break;
+      case K_ADD_RI32_J: registerImmediate<u32>(ADD, u); u += 32; break;
+      case K_ADD_RI64_J: registerImmediate<u64>(ADD, u); u += 32; break;
+      case K_SUB_RI32_J: registerImmediate<u32>(SUB, u); u += 32; break;
+      case K_SUB_RI64_J: registerImmediate<u64>(SUB, u); u += 32; break;
+      case K_AND_RI32_J: registerImmediate<u32>(AND, u); u += 32; break;
+      case K_DEC_R32_J: storeRegister<u32>(reg(u), decrement<u32>(load<u32>(reg(u)))); u += 32; break;
+      case K_DEC_R64_J: storeRegister<u64>(reg(u), decrement<u64>(load<u64>(reg(u)))); u += 32; break;
+      // Pairs that follow each other often. The second is left to its own uop where the first may have overwritten code.
+      case K_MOV_RR64_MOV_RR64: storeRegister<u64>(reg(u), load<u64>(rm(u))); u += 32; storeRegister<u64>(reg(u), load<u64>(rm(u))); u += 32; continue;
+      case K_MOV_RR64_MOV_RR32: storeRegister<u64>(reg(u), load<u64>(rm(u))); u += 32; storeRegister<u32>(reg(u), load<u32>(rm(u))); u += 32; continue;
+      case K_MOV_RR64_CALL_NEAR64: storeRegister<u64>(reg(u), load<u64>(rm(u))); u += 32; if (!goodTarget(target(u)) || !push64(nextLinear(u))) return stopped(u); retire(u); u = jump(u); continue;
+      case K_MOV_RM64_MOV_RM64: if (!loadMemory<u64>(u)) return stopped(u); u += 32; if (!loadMemory<u64>(u)) return stopped(u); u += 32; continue;
+      case K_MOV_RM64_MOV_RR64: if (!loadMemory<u64>(u)) return stopped(u); u += 32; storeRegister<u64>(reg(u), load<u64>(rm(u))); u += 32; continue;
+      case K_MOV_RM64_MOV_MR64: if (!loadMemory<u64>(u)) return stopped(u); u += 32; if (!storeMemory<u64>(u, load<u64>(reg(u)))) return stopped(u); u += 32; continue;
+      case K_PUSH_R64_PUSH_R64: if (pushTwo(u)) { u += 64; continue; } if (!push64(load<u64>(rm(u)))) return stopped(u); u += 32; continue;
+      case K_PUSH_R64_MOV_RR64: if (pushFast(load<u64>(rm(u)))) { u += 32; storeRegister<u64>(reg(u), load<u64>(rm(u))); u += 32; continue; } if (!push64(load<u64>(rm(u)))) return stopped(u); u += 32; continue;
+      case K_MOV_RR64_PUSH_R64: storeRegister<u64>(reg(u), load<u64>(rm(u))); u += 32; if (!push64(load<u64>(rm(u)))) return stopped(u); u += 32; continue;
+      case K_POP_R64_POP_R64: if (popTwo(u)) { u += 64; continue; } { const top = load<u64>(RSP), p = readable<u64>(top); if (!p) { stackFault(); return stopped(u); } store<u64>(RSP, top + 8); store<u64>(rm(u), load<u64>(p)); u += 32; continue; }
+      case K_POP_R64_RET64: { const top = load<u64>(RSP), p = readable<u64>(top); if (!p) { stackFault(); return stopped(u); } store<u64>(RSP, top + 8); store<u64>(rm(u), load<u64>(p)); u += 32; } { const top = load<u64>(RSP), p = readable<u64>(top); if (!p) { stackFault(); return stopped(u); } const to = load<u64>(p); if (!goodTarget(to)) return stopped(u); store<u64>(RSP, top + 8); store<u64>(RIP, to); retire(u); u = go(); continue; }
+      case K_ADD_RI64_POP_R64: registerImmediate<u64>(ADD, u); u += 32; { const top = load<u64>(RSP), p = readable<u64>(top); if (!p) { stackFault(); return stopped(u); } store<u64>(RSP, top + 8); store<u64>(rm(u), load<u64>(p)); u += 32; continue; }
+      case K_MOV_RM32_TEST_RR32: if (!loadMemory<u32>(u)) return stopped(u); u += 32; registerRegister<u32>(TEST, u); u += 32; continue;
+      default: unreachable();
     }
-    // Only a fault comes here.
-    nameStackFault(u);
-    leaveBefore(u);
-    return;
+    // JZ and JNZ differ in bit 0 of their opcode.
+    if (zero() != (load<u32>(u, 28) >> 16 & 1)) { retire(u); u = jump(u); } else u += 32;
   }
 }
 

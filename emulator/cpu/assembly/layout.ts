@@ -7,6 +7,7 @@
  * | 0x0000_1000 | CPU state (this file, below)                            |
  * | 0x0001_0000 | AssemblyScript static data (`--memoryBase`)             |
  * | 0x0009_0000 | software TLBs: two banks of read, write, execute arrays |
+ * | 0x000c_0000 | jump cache                                              |
  * | 0x0010_0000 | block hash                                              |
  * | 0x0020_0000 | per RAM page: first block decoded from it               |
  * | 0x0080_0000 | per RAM page: 64-bit bitmap of 64-byte granules of code |
@@ -15,6 +16,8 @@
  */
 export const STATE: usize = 0x1000;
 export const TLB_BASE: usize = 0x90000;
+/** Where jumps went (blocks.ts): 16-byte entries, 64 to a page. */
+export const JUMP_CACHE: usize = 0xc0000, JUMP_CACHE_BYTES: usize = 0x40000;
 export const BLOCK_HASH: usize = 0x100000;
 export const PAGE_BLOCKS: usize = 0x200000;
 export const CODE_BITMAP: usize = 0x800000;

@@ -1,4 +1,4 @@
-import { invalidateCode } from "./blocks";
+import { forgetJumps, forgetJumpsTo, invalidateCode } from "./blocks";
 import { AC, fault, GP, PF, raise, raiseNonCanonical } from "./fault";
 import { mmioRead, mmioWrite } from "./host";
 import {
@@ -30,7 +30,7 @@ const ENTRY_ADDRESS: u64 = 0x0000007ffffff000;
 const INVALID: u64 = <u64>-1;
 
 /** @12 of a TLB entry: bit 0 global, bits 8-15 log2 of the size of the guest's page. */
-const TLB_GLOBAL: u32 = 1;
+export const TLB_GLOBAL: u32 = 1;
 
 // The last successful walk: guest-physical page, rights of the path (RW and US of all levels, D and G of the leaf, NX of any), page size.
 let frame: u64 = 0;
@@ -227,6 +227,7 @@ export function closeSmapWindow(): void {
 
 /** Empties the TLB, except for global pages when `keepGlobal`. */
 export function flushTlb(keepGlobal: bool): void {
+  forgetJumps(keepGlobal);
   if (!keepGlobal) {
     memory.fill(TLB_BASE, 0xff, 2 * TLB_BANK_BYTES);
     memory.fill(largeRegions, 0, 512);
@@ -244,12 +245,14 @@ export function flushTlb(keepGlobal: bool): void {
 
 /** INVLPG: drops the page of a linear address, global or not, and every piece of a large page around it. */
 export function invalidatePage(linear: u64): void {
+  forgetJumpsTo(linear);
   const page = linear & ~0xfff;
   for (let array = TLB_BASE; array < TLB_BASE + 2 * TLB_BANK_BYTES; array += TLB_BYTES) {
     const slot = tlbSlot(array, linear);
     if (load<u64>(slot) == page) store<u64>(slot, INVALID);
   }
   if (!mayBeLarge(linear >> 21, 0) && !mayBeLarge(linear >> 30, 128)) return;
+  forgetJumps(false);
   for (let slot = TLB_BASE; slot < TLB_BASE + 2 * TLB_BANK_BYTES; slot += 16) {
     const shift = <u64>((load<u32>(slot, 12) >> 8) & 63);
     if (shift > 12 && (load<u64>(slot) >> shift) == (linear >> shift)) store<u64>(slot, INVALID);

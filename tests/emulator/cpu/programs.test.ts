@@ -257,6 +257,90 @@ describe("self-modifying code", () => {
   });
 });
 
+describe("neighbours that run as one operation", () => {
+  test("PUSH RSP after a PUSH pushes what that has left; POP RSP moves the next POP", () => {
+    const { cpu } = machine(
+      (a) => a.push("rax").push("rsp").pop("rcx").pop("rdx").push("rbx").pop("rsp").pop("rsi").hlt(),
+      { rax: 7, rbx: DATA },
+    );
+    cpu.ram[DATA] = 9;
+    toHalt(cpu);
+    expect(getRegister(cpu, "rcx")).toBe(BigInt(STACK - 8));
+    expect(getRegister(cpu, "rdx")).toBe(7n);
+    expect(getRegister(cpu, "rsi")).toBe(9n);
+    expect(getRegister(cpu, "rsp")).toBe(BigInt(DATA + 8));
+    expect(cpu.retired).toBe(8);
+  });
+
+  test.each([
+    ["the second push", 8, 1],
+    ["the first push", 0, 0],
+  ])("a fault of %s names it and keeps what came before", (_which, room, done) => {
+    const { cpu, a } = machine((a) =>
+      a.label("first").push("rax").label("second").push("rbx").hlt().align(64).label("handler").hlt(),
+    );
+    catchAll(cpu, a.address("handler"));
+    // RSP is just above a hole of the address space; the handler runs on IST1.
+    const memory = new DataView(cpu.memory.buffer, RAM_BASE);
+    for (let vector = 0; vector < 256; vector++) memory.setUint8(0x9000 + 16 * vector + 4, 1);
+    memory.setBigUint64(0xb000 + 36, BigInt(STACK), true);
+    cpu.view.setBigUint64(at("TR") + 8, 0xb000n, true);
+    cpu.view.setUint32(at("TR") + 4, 0x67, true);
+    memory.setBigUint64(0x3000 + 8 * 3, 0n, true);
+    cpu.reload();
+    setRegister(cpu, "rsp", BigInt(0x800000 + room));
+    toHalt(cpu);
+    const frame = Number(getRegister(cpu, "rsp"));
+    expect(word(cpu, frame + 8)).toBe(BigInt(a.address(done === 1 ? "second" : "first")));
+    expect(word(cpu, frame + 32)).toBe(BigInt(0x800000 + room - 8 * done));
+    expect(cpu.view.getBigUint64(at("CR2"), true)).toBe(0x7ffff8n);
+    expect(cpu.retired).toBe(done + 1);
+  });
+
+  test("a push onto the code behind it is seen by that code", () => {
+    const { cpu } = machine((a) => a.push("rax").mov("rbx", "rcx").hlt().align(16), { rax: 0xf4f4f4f4 });
+    // The push overwrites MOV and all behind it with HLT.
+    setRegister(cpu, "rsp", BigInt(CODE + 1 + 8));
+    setRegister(cpu, "rcx", 5n);
+    toHalt(cpu);
+    expect(getRegister(cpu, "rbx")).toBe(0n);
+    expect(cpu.retired).toBe(2);
+  });
+
+  test("a comparison that faults does not jump", () => {
+    const { cpu, a } = machine(
+      (a) => {
+        a.alu("xor", "eax", "eax")
+          .label("here")
+          .alu("cmp", { base: "rdi" }, 0, 8)
+          .j("e", "wrong")
+          .label("wrong")
+          .mov("ebx", 1)
+          .hlt();
+        a.align(64).label("handler").hlt();
+      },
+      { rdi: 0x7000_0000 },
+    );
+    catchAll(cpu, a.address("handler"));
+    toHalt(cpu);
+    expect(word(cpu, Number(getRegister(cpu, "rsp")) + 8)).toBe(BigInt(a.address("here")));
+    expect(getRegister(cpu, "rbx")).toBe(0n);
+  });
+
+  test("NOPs count although they take no operation", () => {
+    const { cpu } = machine((a) =>
+      a
+        .bytes(0x90, 0xf3, 0x0f, 0x1e, 0xfa)
+        .bytes(0x0f, 0x1f, 0x44, 0, 0)
+        .mov("eax", 1)
+        .bytes(0x90, 0x90)
+        .hlt(),
+    );
+    toHalt(cpu);
+    expect(cpu.retired).toBe(7);
+  });
+});
+
 describe("interrupts", () => {
   /** A program with interrupts on, and a board that raises vector 0x40 when asked. */
   function interruptible(write: (a: Assembler) => void): { cpu: Cpu; raise: () => void } {
