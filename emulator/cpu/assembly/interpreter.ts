@@ -27,7 +27,7 @@ import {
 } from "../../../build/generated/cpu/kinds";
 import { addressStep, wideLinear } from "./addressing";
 import { crossInstruction, enter, poolGeneration, stepOnce } from "./blocks";
-import { budget, grant, granted, repeatAgain, stopRequested, syncRetired } from "./control";
+import { budget, grant, granted, repeatAgain, spend, stopRequested, syncRetired } from "./control";
 import { debugTrap, instructionBreak, keepResuming, stepSwallowed } from "./debug";
 import { deliverException, deliverInterrupt, deliverNmi, nmiBlocked, tripleFault } from "./exceptions";
 import { clearFault, fault, GP, NM, nonCanonical, raise, SS_FAULT, UD } from "./fault";
@@ -540,7 +540,8 @@ export function run(instructions: u32): u32 {
   grant(<i32>min(instructions, 0x7fffffff));
   let exit = EXIT_BUDGET;
   for (;;) {
-    if (fault) deliverException();
+    // A handler that faults at once retires nothing: such a loop must end the slice too.
+    if (fault) { deliverException(); spend(4); }
     if (tripleFault) { exit = EXIT_TRIPLE_FAULT; break; }
     if (budget <= 0) { exit = stopRequested ? EXIT_STOPPED : EXIT_BUDGET; break; }
     if (!acceptInterrupt()) { exit = EXIT_HALTED; break; }
