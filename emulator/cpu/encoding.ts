@@ -165,6 +165,45 @@ function readOperand(text: string): Operand | undefined {
   return { letter: letter!, size: both ?? size };
 }
 
+/** The operands of a row by the role that their letter gives them. */
+interface Roles {
+  readonly register: Operand | undefined;
+  readonly place: Operand | undefined;
+  readonly opcodeRegister: Operand | undefined;
+  readonly offset: Operand | undefined;
+  readonly hasAccumulator: boolean;
+}
+
+/** Which registers ModRM.reg, or the opcode, names. */
+function registerClass({ register, opcodeRegister, offset, hasAccumulator }: Roles, modrm: boolean): number {
+  if (register && modrm) return registerClasses[register.letter]!;
+  if (opcodeRegister) return 8;
+  return offset && hasAccumulator ? 7 : 0;
+}
+
+/** Which registers ModRM.rm names, or what stands in its place. */
+function rmClass({ place, offset, hasAccumulator }: Roles, { modrm, plusRegister }: Encoding): number {
+  if (place && modrm) return rmClasses[place.letter]!;
+  if (offset) return 5;
+  if (hasAccumulator) return 6;
+  if (plusRegister) return 8;
+  return modrm ? 4 : 0;
+}
+
+function flagsOf(row: Instruction, roles: Roles, modrm: boolean, isStore: boolean): number {
+  const { register, place, opcodeRegister } = roles;
+  return (
+    (modrm ? 1 : 0) |
+    ((register ?? opcodeRegister)?.size === "b" ? 2 : 0) |
+    ((place ?? opcodeRegister)?.size === "b" ? 4 : 0) |
+    (isStore ? 8 : 0) |
+    (/^BT[SRC]? Ev, Gv$/.test(row.syntax) ? 16 : 0) |
+    (row.syntax === "POP Ev" ? 32 : 0) |
+    (place?.letter === "M" ? 64 : 0) |
+    (place && "RUN".includes(place.letter) && !row.syntax.includes("/M") ? 128 : 0)
+  );
+}
+
 /** The 16-byte record that decoder.ts reads; its fields are listed there. */
 export function encodeRow(row: Instruction, handler: number): number[] {
   const encoding = parseEncoding(row.encoding);
@@ -172,37 +211,19 @@ export function encodeRow(row: Instruction, handler: number): number[] {
   const read = operands.map(readOperand);
   const of = (letters: string): Operand | undefined =>
     read.find((operand) => operand && letters.includes(operand.letter));
-  const register = of("GVPSCD"),
-    place = of("ERWUQNM"),
-    opcodeRegister = of("Z"),
-    offset = of("O");
-  const accumulator = operands.some((text) => accumulators.has(text));
-  const regClass =
-    register && encoding.modrm
-      ? registerClasses[register.letter]!
-      : opcodeRegister
-        ? 8
-        : offset && accumulator
-          ? 7
-          : 0;
-  const rmClass =
-    place && encoding.modrm
-      ? rmClasses[place.letter]!
-      : offset
-        ? 5
-        : accumulator
-          ? 6
-          : encoding.plusRegister
-            ? 8
-            : encoding.modrm
-              ? 4
-              : 0;
+  const roles: Roles = {
+    register: of("GVPSCD"),
+    place: of("ERWUQNM"),
+    opcodeRegister: of("Z"),
+    offset: of("O"),
+    hasAccumulator: operands.some((text) => accumulators.has(text)),
+  };
   // CRC32 is sized by its source, everything else by its first operand.
   const first = (mnemonic === "CRC32" ? read.slice(1) : read).find(
     (operand) => operand && operand.size in sizeRules && "EGMRXYZOFBA".includes(operand.letter),
   );
   const sizeRule = operands[0] === "AL" ? 0 : first ? sizeRules[first.size]! : 1;
-  const memory = /\/M([a-z]+)/.exec(row.syntax)?.[1] ?? place?.size ?? offset?.size ?? "";
+  const memory = /\/M([a-z]+)/.exec(row.syntax)?.[1] ?? roles.place?.size ?? roles.offset?.size ?? "";
   const untouched = row.handler === "lea" || row.handler === "nothing";
   const memoryCode = untouched ? 0xff : (memorySizes[memory] ?? 1);
   const immediates = encoding.immediates
@@ -211,20 +232,11 @@ export function encodeRow(row: Instruction, handler: number): number[] {
   if (operands.includes("1")) immediates.push(immediateCodes["one"]!);
   const traits = row.traits.reduce((bits, trait) => bits | (traitBits[trait] ?? 0), 0);
   const firstIsMemory = read[0] !== undefined && "EMWQO".includes(read[0].letter);
-  const flags =
-    (encoding.modrm ? 1 : 0) |
-    ((register ?? opcodeRegister)?.size === "b" ? 2 : 0) |
-    ((place ?? opcodeRegister)?.size === "b" ? 4 : 0) |
-    (firstIsMemory && !readers.test(mnemonic) ? 8 : 0) |
-    (/^BT[SRC]? Ev, Gv$/.test(row.syntax) ? 16 : 0) |
-    (row.syntax === "POP Ev" ? 32 : 0) |
-    (place?.letter === "M" ? 64 : 0) |
-    (place && "RUN".includes(place.letter) && !row.syntax.includes("/M") ? 128 : 0);
   return [
     handler & 255,
     handler >> 8,
-    regClass,
-    rmClass,
+    registerClass(roles, encoding.modrm),
+    rmClass(roles, encoding),
     sizeRule,
     memoryCode,
     immediates[0] ?? 0,
@@ -232,7 +244,7 @@ export function encodeRow(row: Instruction, handler: number): number[] {
     traits & 255,
     traits >> 8,
     families.indexOf(row.handler as (typeof families)[number]) + 1,
-    flags,
+    flagsOf(row, roles, encoding.modrm, firstIsMemory && !readers.test(mnemonic)),
     of("B") ? 1 : 0,
     encoding.prefix === "66" ? 1 : 0,
     0,

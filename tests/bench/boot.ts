@@ -53,9 +53,7 @@ async function usage(context: BrowserContext): Promise<{ tabMegabytes: number; c
   const browser = context.browser();
   if (!browser) throw new Error("the browser is gone");
   const session = await browser.newBrowserCDPSession();
-  const { processInfo } = (await session.send("SystemInfo.getProcessInfo")) as {
-    processInfo: { type: string; id: number; cpuTime: number }[];
-  };
+  const { processInfo } = await session.send("SystemInfo.getProcessInfo");
   const renderers = processInfo.filter(({ type }) => type === "renderer");
   const pss = renderers.map(({ id, cpuTime }) => ({
     cpuTime,
