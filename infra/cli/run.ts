@@ -138,8 +138,14 @@ export async function runMachine(name: string, options: RunOptions): Promise<num
   }
 }
 
+/** Keys are the guest's from the start. What comes from a pipe waits for the prompt: nobody would hear it before. */
 async function interact(ready: Ready): Promise<number> {
-  const machine = await powerOn(ready, (bytes) => process.stdout.write(bytes));
+  const dialogue = new SerialDialogue(() => {});
+  const machine = await powerOn(ready, (bytes) => {
+    process.stdout.write(bytes);
+    if (!process.stdin.isTTY) dialogue.hear(bytes);
+  });
+  if (!process.stdin.isTTY) await Promise.race([dialogue.prompt(ready.prompt), machine.done]);
   const terminal = new Terminal(
     process.stdin,
     (bytes) => machine.sendSerial(bytes),

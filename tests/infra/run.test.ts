@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { ImageStore } from "../../infra/store/image-store.ts";
 
 const isBuilt = new ImageStore().latest("tiny") !== null;
-/** Nobody listens there, so that the image of this host is what runs. */
+const cli = join(import.meta.dirname, "../../infra/cli/virga.ts");
 const virga = (...args: string[]) =>
   promisify(execFile)(process.execPath, [
     join(import.meta.dirname, "../../infra/cli/virga.ts"),
@@ -48,6 +48,15 @@ describe.skipIf(!isBuilt)(
       expect(Number(answer["output"])).toBeLessThan(96);
       expect(answer["bootInstructions"]).toBeGreaterThan(10_000_000);
       expect(answer["verifiedBytes"]).toBeGreaterThan(1_000_000);
+    }, 120_000);
+
+    test("what comes from a pipe is typed at the prompt, and power-off ends it", async () => {
+      const child = execFile(process.execPath, [cli, "run", "tiny"]);
+      let said = "";
+      child.stdout?.on("data", (piece: string) => (said += piece));
+      child.stdin?.end("echo $((40 + 2)) of them\npoweroff\n");
+      const code = await new Promise((resolve) => child.on("exit", resolve));
+      expect([code, /^42 of them\r?$/m.test(said)]).toEqual([0, true]);
     }, 120_000);
 
     test("a command that never ends is ended", async () => {
