@@ -31,7 +31,6 @@ export const pairs: readonly (readonly [string, string])[] = [
   ["POP_R64", "POP_R64"],
   ["POP_R64", "RET64"],
   ["ADD_RI64", "POP_R64"],
-  ["MOV_RM32", "TEST_RR32"],
 ];
 
 export const kindNames: readonly string[] = [

@@ -66,6 +66,7 @@ const KERNEL = {
 };
 /** Where the kernel half maps physical memory: the generator's host had supervisor pages there too. */
 const HIGH = 0xffff800000000000n;
+const REAL_HANDLERS = 0x800;
 const FLAGS = 0x244cd5;
 const HLT = 0xf4;
 
@@ -100,19 +101,38 @@ export class VectorMachine {
   /** Linear page → frame, for the pages of every window. */
   readonly #frames = new Map<number, number>();
   readonly #touched: number[] = [];
+  /** Stack bytes that an exception's frame took, in real mode. */
+  #frame = { at: 0, size: 0 };
   #bits = 0;
+  /** The 16-bit vectors hold in real mode too: no paging, no error codes, an interrupt table at 0. */
+  readonly #real: boolean;
 
-  constructor() {
+  constructor(mode: "long" | "real" = "long") {
+    this.#real = mode === "real";
     this.#memory = new DataView(this.cpu.memory.buffer, RAM_BASE, 8 << 20);
     // A fixed shuffle: neighbouring pages never have neighbouring frames.
     let frame = 0;
     for (const { start, size } of [...flatWindows, ...shortWindows]) {
       for (let page = start; page < start + size; page += 0x1000) {
         frame = (frame + 37) % 256;
-        this.#frames.set(page, 0x100000 + frame * 0x1000);
+        this.#frames.set(page, this.#real ? page : 0x100000 + frame * 0x1000);
       }
     }
-    this.#writeKernel();
+    if (this.#real) this.#enterRealMode();
+    else this.#writeKernel();
+  }
+
+  #enterRealMode(): void {
+    this.#bits = 16;
+    for (let vector = 0; vector < 256; vector++) {
+      this.#memory.setUint32(4 * vector, REAL_HANDLERS + vector, true);
+      this.#memory.setUint8(REAL_HANDLERS + vector, HLT);
+    }
+    const { view } = this.cpu;
+    view.setBigUint64(at("CR0"), 0x32n, true);
+    view.setBigUint64(at("CR4"), 0x600n, true);
+    view.setBigUint64(at("IDTR"), 0n, true);
+    view.setUint16(at("IDTR") + 8, 0x3ff, true);
   }
 
   /** Guest-physical address of a byte of a window. */
@@ -216,6 +236,19 @@ export class VectorMachine {
     else setSegment(this.cpu, name, segmentOf(selector, raw));
   }
 
+  #loadRealSegments(): void {
+    const selectors = { cs: 0x2000, ds: 0x3000, es: 0x4000, ss: 0x5000, fs: 0x6000, gs: 0x7000 };
+    for (const [name, selector] of Object.entries(selectors)) {
+      const attributes = name === "cs" ? 0x9b : 0x93;
+      setSegment(this.cpu, name as SegmentName, {
+        selector,
+        attributes,
+        limit: 0xffff,
+        base: BigInt(selector * 16),
+      });
+    }
+  }
+
   #loadSegments(initial: Readonly<Record<string, string>>): void {
     const usual: Record<number, Record<string, number>> = {
       64: { cs: 0x33, ss: 0x2b, ds: 0, es: 0, fs: 0, gs: 0 },
@@ -263,7 +296,7 @@ export class VectorMachine {
     const exit = vector.s ? BigInt(`0x${vector.o["rip"] ?? vector.a}`) : BigInt(start + code.length);
     const exitPlace = base + Number(exit);
     // A branch into itself leaves no room for the HLT: one instruction runs, and nothing is delivered.
-    const alone = vector.s === 1 && exit >= BigInt(start) && exit < BigInt(start + code.length);
+    const alone = vector.s === 1 && !vector.e && exit >= BigInt(start) && exit < BigInt(start + code.length);
     this.#clearMemory();
     for (const [linear, bytes] of vector.m ?? [])
       this.#write(Number.parseInt(linear, 16), Buffer.from(bytes, "hex"));
@@ -272,7 +305,8 @@ export class VectorMachine {
     const original = planted === undefined ? 0 : this.#memory.getUint8(planted);
     if (planted !== undefined) this.#memory.setUint8(planted, HLT);
     this.cpu.invalidate(0, 0x600000);
-    this.#loadSegments(vector.i);
+    if (this.#real) this.#loadRealSegments();
+    else this.#loadSegments(vector.i);
     this.#setState(state, BigInt(start));
     const retired = this.cpu.retired;
     // The HLT that ends a vector faults, the one of the handler retires. Budgets are per slice; a vector that never halts is cut off.
@@ -291,7 +325,8 @@ export class VectorMachine {
   }
   /** Frames of this mode's windows that hold anything: found by the dirty bits of their page-table entries. */
   *#dirtyFrames(): Generator<number> {
-    yield* new Set(this.#touched);
+    yield* this.#real ? this.#frames.values() : new Set(this.#touched);
+    if (this.#real) return;
     const t = KERNEL.tables + 0x3000;
     for (const { start, size } of this.#windows()) {
       for (let page = start; page < start + size; page += 0x1000) {
@@ -319,7 +354,7 @@ export class VectorMachine {
     view.setUint32(at("MXCSR"), number("mxcsr"), true);
     view.setBigUint64(at("RIP"), rip, true);
     view.setBigUint64(at("CR2"), 0n, true);
-    view.setUint32(at("CPL"), 3, true);
+    view.setUint32(at("CPL"), this.#real ? 0 : 3, true);
     view.setUint32(at("HALTED"), 0, true);
     this.cpu.rflags = BigInt(number("fl") | 0x202);
     this.cpu.reload();
@@ -338,6 +373,7 @@ export class VectorMachine {
     const end = this.#readEnd();
     if (end === undefined) return [`did not stop: rip ${this.cpu.rip.toString(16)}`];
     const { number, code, rip, flags, cs } = end;
+    const halted = this.cpu.view.getUint32(at("HALTED"), true) === 1;
     if (vector.o["cs"] !== undefined && cs.toString(16) !== vector.o["cs"])
       bad.push(`cs ${cs.toString(16)} not ${vector.o["cs"]}`);
     const left = number === 13 && code === 0 && rip === exit;
@@ -345,7 +381,7 @@ export class VectorMachine {
     const ranOff = number === 14 && rip === exit && (code & 16) !== 0;
     const ended = number < 0 || (!vector.e && (left || ranOff));
     if (!ended) this.#compareException(vector, number, code, bad, rip);
-    else if (vector.s && retired !== (number < 0 ? 1 : 2)) bad.push(`retired ${retired}`);
+    else if (vector.s && retired !== (halted ? 2 : 1)) bad.push(`retired ${retired}`);
     const expectedRip = vector.o["rip"] ?? (vector.e ? vector.a : exit.toString(16));
     if (rip.toString(16) !== expectedRip) bad.push(`rip ${rip.toString(16)} not ${expectedRip}`);
     this.#compareRegisters(vector, state, flags, bad);
@@ -353,9 +389,28 @@ export class VectorMachine {
     return bad;
   }
 
+  #readRealEnd(): { number: number; code: number; rip: bigint; flags: number; cs: number } {
+    const { view } = this.cpu,
+      place = segmentPlace("cs"),
+      cs = view.getUint16(place, true),
+      halted = view.getUint32(at("HALTED"), true);
+    if (cs !== 0)
+      return { number: -1, code: 0, rip: this.cpu.rip - BigInt(halted), flags: Number(this.cpu.rflags), cs };
+    const number = Number(this.cpu.rip) - 1 - REAL_HANDLERS,
+      sp = view.getUint16(at("RSP"), true);
+    const word = (k: number): number => this.#memory.getUint16(0x50000 + ((sp + 2 * k) & 0xffff), true);
+    const flags = (view.getUint32(at("RFLAGS"), true) & 0xffff0000) | word(2);
+    const end = { number, code: 0, rip: BigInt(word(0)), flags, cs: word(1) };
+    view.setUint16(at("RSP"), sp + 6, true);
+    // What the frame has overwritten was there before the exception.
+    this.#frame = { at: sp, size: 6 };
+    return end;
+  }
+
   /** Where the vector stopped: what the exception's frame says, or the registers when none was delivered (number -1). */
   #readEnd(): { number: number; code: number; rip: bigint; flags: number; cs: number } | undefined {
     const { view } = this.cpu;
+    if (this.#real) return this.#readRealEnd();
     if (view.getUint32(at("CPL"), true) === 3)
       return {
         number: -1,
@@ -392,7 +447,7 @@ export class VectorMachine {
       return;
     }
     const dontCare = e.rmw ? 2 : 0;
-    if (e.err !== undefined && ((Number.parseInt(e.err, 16) ^ code) & ~dontCare) !== 0)
+    if (!this.#real && e.err !== undefined && ((Number.parseInt(e.err, 16) ^ code) & ~dontCare) !== 0)
       bad.push(`${actual} not (${e.err})`);
     if (e.cr2 !== undefined && e.cr2 !== cr2) bad.push(`${actual} not cr2 ${e.cr2}`);
   }
@@ -492,12 +547,18 @@ export class VectorMachine {
       const from = Number.parseInt(linear, 16);
       for (let k = from; k < from + size; k++) page(k)[k & 0xfff] = this.#memory.getUint8(this.#physical(k));
     }
+    for (let k = 0; k < this.#frame.size; k++) {
+      const linear = 0x50000 + ((this.#frame.at + k) & 0xffff);
+      page(linear)[linear & 0xfff] = this.#memory.getUint8(linear);
+    }
+    this.#frame.size = 0;
     const t = KERNEL.tables + 0x3000;
     for (const { start, size } of this.#windows()) {
       for (let linear = start; linear < start + size; linear += 0x1000) {
         const frame = this.#frames.get(linear)!,
           want = expected.get(frame);
-        if (!want && !(this.#memory.getBigUint64(t + (linear >> 12) * 8, true) & 0x40n)) continue;
+        if (!want && !this.#real && !(this.#memory.getBigUint64(t + (linear >> 12) * 8, true) & 0x40n))
+          continue;
         const actual = Buffer.from(this.cpu.memory.buffer, RAM_BASE + frame, 0x1000);
         if (actual.compare(want ?? new Uint8Array(0x1000)) === 0) continue;
         const k = actual.findIndex((byte, index) => byte !== (want?.[index] ?? 0));

@@ -1,9 +1,9 @@
-/** node tests/support/run-vectors.ts [-v] m64-base m64-sse2 … : replays vector sets and prints what differs. "-v" prints all. */
+/** node tests/support/run-vectors.ts [-v] m64-base m64-sse2 … : replays vector sets and prints what differs. --real runs 16-bit sets in real mode. "-v" prints all. */
 import { readVectors, VectorMachine } from "./cpu-vectors.ts";
 
 const verbose = process.argv.includes("-v");
 const sets = process.argv.slice(2).filter((name) => !name.startsWith("-"));
-const machine = new VectorMachine();
+const machine = new VectorMachine(process.argv.includes("--real") ? "real" : "long");
 for (const set of sets) {
   const [name, only] = set.split(":");
   let passed = 0,

@@ -23,7 +23,7 @@ import {
   K_TEST_MI64, K_TEST_MI8, K_TEST_MR32, K_TEST_MR64, K_TEST_MR8, K_TEST_RI32, K_TEST_RI64, K_TEST_RI8, K_TEST_RR32, K_TEST_RR64,
   K_TEST_RR8, K_XOR_MI32, K_XOR_MI64, K_XOR_MI8, K_XOR_MR32, K_XOR_MR64, K_XOR_MR8, K_XOR_RI32, K_XOR_RI64, K_XOR_RI8, K_XOR_RM32,
   K_XOR_RM64, K_XOR_RM8, K_XOR_RR32, K_XOR_RR64, K_XOR_RR8, K_ZERO32,
-  K_TEST_RR8_J, K_TEST_RR32_J, K_TEST_RR64_J, K_TEST_RI8_J, K_TEST_RI32_J, K_TEST_MI8_J, K_CMP_RR8_J, K_CMP_RR32_J, K_CMP_RR64_J, K_CMP_RI8_J, K_CMP_RI32_J, K_CMP_RI64_J, K_CMP_MI8_J, K_CMP_MI32_J, K_CMP_MI64_J, K_CMP_RM8_J, K_CMP_RM32_J, K_CMP_RM64_J, K_CMP_MR32_J, K_CMP_MR64_J, K_ADD_RI32_J, K_ADD_RI64_J, K_SUB_RI32_J, K_SUB_RI64_J, K_AND_RI32_J, K_DEC_R32_J, K_DEC_R64_J, K_MOV_RR64_MOV_RR64, K_MOV_RR64_MOV_RR32, K_MOV_RR64_CALL_NEAR64, K_MOV_RM64_MOV_RM64, K_MOV_RM64_MOV_RR64, K_MOV_RM64_MOV_MR64, K_PUSH_R64_PUSH_R64, K_PUSH_R64_MOV_RR64, K_MOV_RR64_PUSH_R64, K_POP_R64_POP_R64, K_POP_R64_RET64, K_ADD_RI64_POP_R64, K_MOV_RM32_TEST_RR32,
+  K_TEST_RR8_J, K_TEST_RR32_J, K_TEST_RR64_J, K_TEST_RI8_J, K_TEST_RI32_J, K_TEST_MI8_J, K_CMP_RR8_J, K_CMP_RR32_J, K_CMP_RR64_J, K_CMP_RI8_J, K_CMP_RI32_J, K_CMP_RI64_J, K_CMP_MI8_J, K_CMP_MI32_J, K_CMP_MI64_J, K_CMP_RM8_J, K_CMP_RM32_J, K_CMP_RM64_J, K_CMP_MR32_J, K_CMP_MR64_J, K_ADD_RI32_J, K_ADD_RI64_J, K_SUB_RI32_J, K_SUB_RI64_J, K_AND_RI32_J, K_DEC_R32_J, K_DEC_R64_J, K_MOV_RR64_MOV_RR64, K_MOV_RR64_MOV_RR32, K_MOV_RR64_CALL_NEAR64, K_MOV_RM64_MOV_RM64, K_MOV_RM64_MOV_RR64, K_MOV_RM64_MOV_MR64, K_PUSH_R64_PUSH_R64, K_PUSH_R64_MOV_RR64, K_MOV_RR64_PUSH_R64, K_POP_R64_POP_R64, K_POP_R64_RET64, K_ADD_RI64_POP_R64,
 } from "../../../build/generated/cpu/kinds";
 import { addressStep, wideLinear } from "./addressing";
 import { crossInstruction, enter, poolGeneration, stepOnce } from "./blocks";
@@ -510,7 +510,6 @@ function execute(): void {
       case K_POP_R64_POP_R64: if (popTwo(u)) { u += 64; continue; } { const top = load<u64>(RSP), p = readable<u64>(top); if (!p) { stackFault(); return stopped(u); } store<u64>(RSP, top + 8); store<u64>(rm(u), load<u64>(p)); u += 32; continue; }
       case K_POP_R64_RET64: { const top = load<u64>(RSP), p = readable<u64>(top); if (!p) { stackFault(); return stopped(u); } store<u64>(RSP, top + 8); store<u64>(rm(u), load<u64>(p)); u += 32; } { const top = load<u64>(RSP), p = readable<u64>(top); if (!p) { stackFault(); return stopped(u); } const to = load<u64>(p); if (!goodTarget(to)) return stopped(u); store<u64>(RSP, top + 8); store<u64>(RIP, to); retire(u); u = go(); continue; }
       case K_ADD_RI64_POP_R64: registerImmediate<u64>(ADD, u); u += 32; { const top = load<u64>(RSP), p = readable<u64>(top); if (!p) { stackFault(); return stopped(u); } store<u64>(RSP, top + 8); store<u64>(rm(u), load<u64>(p)); u += 32; continue; }
-      case K_MOV_RM32_TEST_RR32: if (!loadMemory<u32>(u)) return stopped(u); u += 32; registerRegister<u32>(TEST, u); u += 32; continue;
       default: unreachable();
     }
     // JZ and JNZ differ in bit 0 of their opcode.
