@@ -10,6 +10,8 @@ const wasm = process.env["VIRGA_CPU_WASM"] ?? join(import.meta.dirname, "../../.
 /** Why tests cannot run, if they cannot. */
 export const noCore = existsSync(wasm) ? undefined : "build/wasm/cpu-plain.wasm is absent: npm run build:cpu";
 let compiled: WebAssembly.Module | undefined;
+export const compiledCore = (): WebAssembly.Module =>
+  (compiled ??= new WebAssembly.Module(readFileSync(wasm)));
 
 /** Places in the state, as in assembly/layout.ts. */
 const STATE = 0x1000;
@@ -128,8 +130,7 @@ export class Rig {
   #ticks = 1000;
 
   constructor(memoryMiB = 4) {
-    compiled ??= new WebAssembly.Module(readFileSync(wasm));
-    this.cpu = new Cpu({ module: compiled, memoryMiB, host: this.#host(), shared: false });
+    this.cpu = new Cpu({ module: compiledCore(), memoryMiB, host: this.#host(), shared: false });
     this.#tables();
     this.#registers();
   }
