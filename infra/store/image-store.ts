@@ -58,8 +58,12 @@ export class ImageStore {
   readonly chunks: DirectoryChunkStore;
   readonly manifests: DirectoryChunkStore;
 
-  constructor(directory = cacheDirectory()) {
+  readonly #nowMs: () => number;
+
+  /** `nowMs` dates what is used: milliseconds since 1970. */
+  constructor(directory = cacheDirectory(), nowMs: () => number = Date.now) {
     this.directory = directory;
+    this.#nowMs = nowMs;
     for (const name of ["chunks", "manifests", "images", "traces"])
       mkdirSync(join(directory, name), { recursive: true });
     this.chunks = new DirectoryChunkStore(join(directory, "chunks"));
@@ -109,7 +113,8 @@ export class ImageStore {
     if (!existsSync(path)) return null;
     const record = ImageRecord.safeParse(JSON.parse(readFileSync(path, "utf8")));
     if (!record.success || !this.#isWhole(record.data.definition)) return null;
-    utimesSync(path, new Date(), new Date());
+    const now = new Date(this.#nowMs());
+    utimesSync(path, now, now);
     return record.data;
   }
 

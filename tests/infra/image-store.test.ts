@@ -54,7 +54,8 @@ describe("image store", () => {
   });
 
   test("the version used last is the latest", async () => {
-    const store = new ImageStore(join(work, "latest"));
+    let now = Date.now();
+    const store = new ImageStore(join(work, "latest"), () => (now += 1000));
     await addVersion(store, "a", "old", "one");
     await addVersion(store, "a", "new", "two");
     age(join(store.directory, "images/a/old.json"), 2);
