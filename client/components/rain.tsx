@@ -47,19 +47,32 @@ export function Rain(props: { onReady(handle: RainHandle): void }) {
   return <canvas ref={canvas} aria-hidden="true" />;
 }
 
+/** A canvas that is given a size is made anew, so only when the page has changed it; otherwise it is wiped. */
+function clear(canvas: HTMLCanvasElement, paint: CanvasRenderingContext2D): void {
+  const width = Math.round(canvas.clientWidth * devicePixelRatio);
+  const height = Math.round(canvas.clientHeight * devicePixelRatio);
+  if (canvas.width === width && canvas.height === height) return paint.clearRect(0, 0, width, height);
+  canvas.width = width;
+  canvas.height = height;
+  return undefined;
+}
+
 function draw(canvas: HTMLCanvasElement, rows: readonly (readonly Touch[])[]): void {
-  const scale = devicePixelRatio;
-  const width = (canvas.width = canvas.clientWidth * scale);
-  const height = (canvas.height = canvas.clientHeight * scale);
   const paint = canvas.getContext("2d");
   if (!paint) return;
+  clear(canvas, paint);
   const style = getComputedStyle(canvas);
-  const drop = { width: 2 * scale, height: 7 * scale, row: height / ROWS };
+  const drop = { width: 2 * devicePixelRatio, height: 7 * devicePixelRatio, row: canvas.height / ROWS };
   for (const [age, touches] of rows.entries()) {
     paint.globalAlpha = (1 - age / ROWS) ** 1.4;
     for (const { position, kind } of touches) {
       paint.fillStyle = style.getPropertyValue(colourNames[kind]);
-      paint.fillRect(Math.round(position * (width - drop.width)), age * drop.row, drop.width, drop.height);
+      paint.fillRect(
+        Math.round(position * (canvas.width - drop.width)),
+        age * drop.row,
+        drop.width,
+        drop.height,
+      );
     }
   }
 }
