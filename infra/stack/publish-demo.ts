@@ -30,7 +30,7 @@ export async function publishDemo(
     let shown = 0;
     await publisher.record(supply.store, record, ({ sentChunks, missingChunks }) => {
       const tenth = Math.floor((10 * sentChunks) / missingChunks);
-      if (tenth > shown && missingChunks > 100) say(`${record.slug}: published ${tenth * 10} %`);
+      if (tenth > shown && missingChunks > 300) say(`${record.slug}: published ${tenth * 10} %`);
       shown = tenth;
     });
     records.push(record);
