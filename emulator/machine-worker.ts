@@ -93,11 +93,6 @@ function bootFiles(order: PowerOn): () => Promise<Outcome<BootFiles>> {
   };
 }
 
-/** A serial line does not carry the terminal's size, so our images take it from the command line. */
-function commandLineOf({ boot, columns, rows }: PowerOn): string {
-  return columns && rows ? `${boot.commandLine} virga.size=${columns}x${rows}` : boot.commandLine;
-}
-
 let machine: Machine | undefined;
 
 async function powerOn(order: PowerOn): Promise<void> {
@@ -111,7 +106,7 @@ async function powerOn(order: PowerOn): Promise<void> {
     memoryMiB: order.memoryMiB,
     disks,
     loadBootFiles,
-    commandLine: commandLineOf(order),
+    commandLine: order.boot.commandLine,
     wallClockMs: order.wallClockMs,
     terminal: { columns: order.columns ?? 80, rows: order.rows ?? 25 },
     host,

@@ -76,6 +76,10 @@ const HOST_GAP_NS = 200_000_000;
 /** A triple fault this soon after power-on would only repeat itself. */
 const EARLY_INSTRUCTIONS = 20_000_000;
 
+/** A serial line does not carry the terminal's size, so our images take it from the command line. */
+const commandLineOf = ({ commandLine, terminal }: MachineOptions): string =>
+  terminal ? `${commandLine} virga.size=${terminal.columns}x${terminal.rows}` : commandLine;
+
 /** A PC: processor, board, disks and the loop that runs them. An asynchronous state machine that burns no idle time. */
 export class Machine {
   readonly done: Promise<MachineEnd>;
@@ -271,7 +275,7 @@ export class Machine {
     this.#board = this.#newBoard();
     const loaded = loadLinux(this.#memory, {
       ...files.value,
-      commandLine: this.#options.commandLine,
+      commandLine: commandLineOf(this.#options),
       acpi: Board.acpi(),
     });
     if (!loaded.ok) return loaded;

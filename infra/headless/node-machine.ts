@@ -34,10 +34,6 @@ export interface NodeMachine {
   readonly nsPerInstruction?: number;
 }
 
-/** The terminal's size travels on the command line, because a serial line has no other way to say it. */
-const withTerminal = (commandLine: string, terminal: NodeMachine["terminal"]): string =>
-  terminal ? `${commandLine} virga.size=${terminal.columns}x${terminal.rows}` : commandLine;
-
 export async function startNodeMachine(machine: NodeMachine): Promise<Headless> {
   const { boot, initrd, terminal, nsPerInstruction, onLog } = machine;
   const started = await runHeadless({
@@ -46,7 +42,7 @@ export async function startNodeMachine(machine: NodeMachine): Promise<Headless> 
     memoryMiB: machine.memoryMiB,
     kernel: machine.kernel,
     ...(initrd ? { initrd } : {}),
-    commandLine: withTerminal(boot.commandLine, terminal),
+    commandLine: boot.commandLine,
     disks: machine.disks,
     host: nodeHost(),
     wallClockMs: Date.now(),
