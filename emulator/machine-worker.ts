@@ -9,7 +9,7 @@ import { readWhole, RemoteBlockDevice } from "./storage/remote-block-device.ts";
 const STATS_MS = 500;
 /** A machine that idles has little to tell, and telling it would keep the page awake: then one sample in so many is sent. */
 const IDLE_SHARE = 0.9;
-const IDLE_SAMPLES = 6;
+const IDLE_SAMPLES = 10;
 const LEVELS = ["error", "warn", "info", "debug"] as const;
 
 const say = (notice: Notice, transfer: Transferable[] = []): void => self.postMessage(notice, { transfer });

@@ -1,18 +1,19 @@
-import { For } from "solid-js";
+import { Index } from "solid-js";
 import type { MachineView } from "../machine/create-machine.ts";
 import * as show from "../numbers.ts";
 
+/** Rows keep their place, so a new number changes one piece of text and nothing else is laid out again. */
 function Facts(props: { rows: readonly (readonly [string, string])[] }) {
   return (
     <dl class="facts-list">
-      <For each={props.rows}>
-        {([name, value]) => (
+      <Index each={props.rows}>
+        {(row) => (
           <>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
+            <dt>{row()[0]}</dt>
+            <dd>{row()[1]}</dd>
           </>
         )}
-      </For>
+      </Index>
     </dl>
   );
 }

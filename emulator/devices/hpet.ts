@@ -133,10 +133,16 @@ export class Hpet {
     if (comparator.config & Config.bits32) comparator.value = comparator.value % 2 ** 32;
   }
 
+  /** A comparator that may not interrupt would only wake the host: it has no timer, and a periodic one catches up later. */
   #rearm(index: number): void {
-    const { timer, value, config } = this.comparators[index]!;
-    if (!this.#running) return timer.disarm();
+    const comparator = this.comparators[index]!;
+    const { timer, config, period } = comparator;
+    if (!this.#running || !(config & Config.enabled)) return timer.disarm();
     const counter = this.#counter;
+    const late = counter - comparator.value;
+    if (config & Config.periodic && period >= 1 && late > 0)
+      comparator.value += Math.ceil(late / period) * period;
+    const { value } = comparator;
     let ahead = value - counter;
     if (config & Config.bits32) ahead = ((value % 2 ** 32) - (counter % 2 ** 32) + 2 ** 32) % 2 ** 32;
     if (ahead < 0) timer.disarm();

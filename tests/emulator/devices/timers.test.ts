@@ -154,6 +154,22 @@ test("HPET: periodic in legacy routing takes the timer's line, set as Linux sets
   expect(board.edges.filter((edge) => edge === "+0").length).toBe(3);
 });
 
+test("HPET: a periodic comparator whose interrupt is off wakes nobody, and keeps its beat when it is on again", () => {
+  const board = new BenchBoard();
+  new Hpet({ mmio: board.mmio, lines: board.lines, timers: board.timers, now: board.now });
+  board.poke(HPET_BASE + 0x10, 3);
+  board.poke(HPET_BASE + 0x100, 0x04c | 0x100);
+  board.poke(HPET_BASE + 0x108, 100_000);
+  board.poke(HPET_BASE + 0x108, 100_000);
+  board.poke(HPET_BASE + 0x100, 0x008 | 0x100);
+  expect(board.timers.nextNs).toBe(Infinity);
+  board.pass(5.5 * MS);
+  expect(board.edges).toEqual([]);
+  board.poke(HPET_BASE + 0x100, 0x00c | 0x100);
+  board.pass(1 * MS);
+  expect(board.edges.filter((edge) => edge === "+0").length).toBe(1);
+});
+
 test("HPET: a level interrupt stays until its status bit is written", () => {
   const board = new BenchBoard();
   new Hpet({ mmio: board.mmio, lines: board.lines, timers: board.timers, now: board.now });
