@@ -8,8 +8,8 @@ import { readWhole, RemoteBlockDevice } from "./storage/remote-block-device.ts";
 /** The machine worker: the PC itself, with this browser's clock, randomness and event loop. Commands in, notices out. */
 const STATS_MS = 500;
 /** A machine that idles has little to tell, and telling it would keep the page awake: then one sample in so many is sent. */
-const IDLE_SHARE = 0.9;
-const IDLE_SAMPLES = 10;
+const IDLE_SHARE = 0.8;
+const IDLE_SAMPLES = 30;
 const LEVELS = ["error", "warn", "info", "debug"] as const;
 
 const say = (notice: Notice, transfer: Transferable[] = []): void => self.postMessage(notice, { transfer });

@@ -3,6 +3,8 @@ import type { Touch, TouchKind } from "#protocol/storage-messages";
 
 const ROW_MS = 250;
 const ROWS = 24;
+/** When nothing has fallen for so many rows, the rest falls in steps of so many rows: a frame costs more than it shows. */
+const QUIET_ROWS = 4;
 
 const colourNames: { readonly [Kind in TouchKind]: string } = {
   fetched: "--from-network",
@@ -26,13 +28,16 @@ export function Rain(props: { onReady(handle: RainHandle): void }) {
     const rows: Touch[][] = [];
     const calm = matchMedia("(prefers-reduced-motion: reduce)");
     let timer: ReturnType<typeof setInterval> | undefined;
+    let steps = 0;
     const step = () => {
       rows.unshift([]);
       if (rows.length > ROWS) rows.pop();
-      draw(canvas, rows);
+      steps = (steps + 1) % QUIET_ROWS;
+      if (steps === 0 || rows.slice(0, QUIET_ROWS).some((row) => row.length > 0)) draw(canvas, rows);
       if (rows.every((row) => row.length === 0)) {
         clearInterval(timer);
         timer = undefined;
+        draw(canvas, rows);
       }
     };
     props.onReady({
