@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Cpu, type CpuHost, RAM_BASE, type RunExit } from "../../../emulator/cpu/core.ts";
+import { registerNames } from "../../support/cpu-bench.ts";
 
 const wasm = process.env["VIRGA_CPU_WASM"] ?? join(import.meta.dirname, "../../../build/wasm/cpu-plain.wasm");
 /** Why tests cannot run, if they cannot. */
@@ -67,24 +68,7 @@ export const selector = {
   code16: 0x48,
   data16: 0x50,
 } as const;
-export const registers = [
-  "rax",
-  "rcx",
-  "rdx",
-  "rbx",
-  "rsp",
-  "rbp",
-  "rsi",
-  "rdi",
-  "r8",
-  "r9",
-  "r10",
-  "r11",
-  "r12",
-  "r13",
-  "r14",
-  "r15",
-] as const;
+export const registers = registerNames;
 export type Register = (typeof registers)[number];
 
 export const P = 1n,
