@@ -8,77 +8,11 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Instruction } from "./instructions/row.ts";
 import { beforeJump, families, kindNames, pairs } from "./kinds.ts";
-import { encodeRow, type Encoding, parseEncoding } from "./encoding.ts";
+import { encodeRow } from "./encoding.ts";
+import { type Candidate, slotTable } from "./slots.ts";
 
 const here = import.meta.dirname;
 const out = join(here, "../../build/generated/cpu");
-
-/** A row with its place in the opcode map: it applies where (key & mask) == value. */
-export interface Candidate {
-  readonly row: Instruction;
-  readonly encoding: Encoding;
-  readonly opcode: number;
-  readonly mask: number;
-  readonly value: number;
-}
-
-// The key the decoder builds: see decoder.ts `selectRow`.
-const KEY = { prefix: 0x3, digit: 0x1c, register: 0x20, rm: 0x1c0, w: 0x200, long: 0x400 } as const;
-
-export function candidatesOf(row: Instruction): Candidate[] {
-  const encoding = parseEncoding(row.encoding);
-  let mask = 0,
-    value = 0;
-  const need = (bits: number, set: number): void => {
-    mask |= bits;
-    value |= set;
-  };
-  if (encoding.prefix !== undefined) need(KEY.prefix, ["NP", "66", "F3", "F2"].indexOf(encoding.prefix));
-  if (encoding.digit !== undefined) need(KEY.digit, encoding.digit << 2);
-  if (encoding.form !== undefined) need(KEY.register, encoding.form === "reg" ? KEY.register : 0);
-  if (encoding.rm !== undefined) need(KEY.rm, encoding.rm << 6);
-  if (row.traits.includes("rex.w")) need(KEY.w, KEY.w);
-  if (row.traits.includes("no-rex.w")) need(KEY.w, 0);
-  if (row.traits.includes("i64")) need(KEY.long, 0);
-  if (row.traits.includes("o64")) need(KEY.long, KEY.long);
-  const opcodes = encoding.plusRegister ? [0, 1, 2, 3, 4, 5, 6, 7] : [0];
-  return opcodes.map((plus) => ({
-    row,
-    encoding,
-    opcode: (encoding.map << 8) | (encoding.opcode + plus),
-    mask,
-    value,
-  }));
-}
-
-const bitCount = (n: number): number => n.toString(2).replaceAll("0", "").length;
-
-/** Slots in the order in which the decoder tries them. Two rows for the same bytes are an error, so a typo cannot hide. */
-export function slotTable(rows: readonly Instruction[]): Map<number, Candidate[]> {
-  const slots = new Map<number, Candidate[]>();
-  for (const candidate of rows.flatMap(candidatesOf)) {
-    const others = slots.get(candidate.opcode) ?? [];
-    for (const other of others) {
-      const common = candidate.mask & other.mask;
-      const apart = (candidate.value & common) !== (other.value & common);
-      // One row may refine another ("66" beside any prefix, "/6 mem" beside "/6"); a mandatory prefix always refines.
-      const ranked =
-        (candidate.mask & KEY.prefix) !== (other.mask & KEY.prefix) ||
-        (candidate.mask !== other.mask && (common === candidate.mask || common === other.mask));
-      if (!apart && !ranked)
-        throw new Error(
-          `${candidate.row.encoding} ${candidate.row.syntax} collides with ${other.row.encoding} ${other.row.syntax}`,
-        );
-      if (other.encoding.modrm !== candidate.encoding.modrm)
-        throw new Error(`${candidate.row.encoding} and ${other.row.encoding} disagree about ModRM`);
-    }
-    slots.set(candidate.opcode, [...others, candidate]);
-  }
-  for (const list of slots.values()) {
-    list.sort((a, b) => (b.mask & KEY.prefix) - (a.mask & KEY.prefix) || bitCount(b.mask) - bitCount(a.mask));
-  }
-  return slots;
-}
 
 /** Exported functions of the assembly folder: name → file and whether it is generic. */
 function findHandlers(): Map<string, { file: string; generic: boolean }> {

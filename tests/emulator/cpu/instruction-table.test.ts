@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { encodeRow, parseEncoding } from "../../../emulator/cpu/encoding.ts";
-import { slotTable } from "../../../emulator/cpu/generate.ts";
 import { op } from "../../../emulator/cpu/instructions/row.ts";
 import { instructions } from "../../../emulator/cpu/instructions.ts";
+import { slotTable } from "../../../emulator/cpu/slots.ts";
 
 describe("the instruction table", () => {
   test("claims no slot twice", () => {
