@@ -76,9 +76,14 @@ const directions: readonly (readonly [RegExp, RegExp])[] = [
   [/^emulator\/devices\//, /^emulator\/(devices|bus|protocol)\//],
   [/^emulator\/machine\//, /^(emulator\/(machine|cpu|devices|bus|protocol)|build)\//],
   [/^emulator\/storage\//, /^emulator\/(storage|protocol)\//],
-  [/^emulator\/[a-z-]+-worker\.ts$/, /^(emulator|build)\//],
+  // The page may host the stack itself (ADR 10).
+  [/^emulator\/network\//, /^(emulator\/(network|protocol)|durable-objects\/net)\//],
+  [/^emulator\/[a-z-]+-worker\.ts$/, /^(emulator|build|durable-objects\/net)\//],
   [/^client\//, /^(client\/|emulator\/protocol\/|emulator\/[a-z-]+-worker\.ts$)/],
-  [/^worker\//, /^(worker|emulator\/protocol)\//],
+  // The Worker's entry re-exports the objects' classes; nothing else of it runs their code.
+  [/^worker\/main\.ts$/, /^(worker|durable-objects)\//],
+  [/^worker\//, /^(worker|emulator\/protocol|durable-objects\/(net|policy))\//],
+  [/^durable-objects\/net\//, /^durable-objects\/net\//],
   [/^durable-objects\//, /^(durable-objects|emulator\/protocol)\//],
   [/^infra\//, /^(?!tests\/)/],
 ];
@@ -113,7 +118,7 @@ describe("imports", () => {
   });
 });
 
-const pure = /^emulator\/(protocol|cpu|bus|devices|machine)\//;
+const pure = /^(emulator\/(protocol|cpu|bus|devices|machine)|durable-objects\/(net|policy))\//;
 const impureCalls =
   /^(fetch|set(Timeout|Interval|Immediate)|queueMicrotask|requestAnimationFrame|Date\.now|performance\.now|Math\.random|crypto\.(getRandomValues|randomUUID))$/;
 const impureObjects = /^(XMLHttpRequest|WebSocket|Worker|BroadcastChannel)$/;
