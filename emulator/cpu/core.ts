@@ -32,6 +32,10 @@ export type RunExit = (typeof RunExit)[keyof typeof RunExit];
 
 const PAGE = 65536;
 export const RAM_BASE = 0x500_0000;
+/** Video memory follows guest RAM; the host finds no page of it before it is touched. */
+export const VIDEO_BYTES = 0x100_0000;
+const VIDEO_DIRTY = 0xb_0000;
+const VIDEO_PAGE = 4096;
 const STATE = 0x1000;
 const INTR = STATE + 0xb0;
 const NMI = STATE + 0xb4;
@@ -50,6 +54,10 @@ export interface CoreExports {
   invalidate(address: number, length: number): void;
   /** Recomputes what is derived from CRs, segments and EFER (mode, banks, TLBs) after the state was written from outside. */
   reload(): void;
+  /** The display's memory answers at an address, the legacy window for so many bytes of it from `bank` on (-1: the board). */
+  placeVideo(at: number, size: number, window: number, bank: number): void;
+  /** Stores to video memory are noted anew. */
+  watchVideo(): void;
   /** RFLAGS with the lazy flags made true, and the other way round. */
   readRflags(): bigint;
   writeRflags(value: bigint): void;
@@ -66,6 +74,9 @@ export interface CpuOptions {
 export class Cpu {
   readonly memory: WebAssembly.Memory;
   readonly ram: Uint8Array;
+  readonly video: Uint8Array;
+  /** Per 4 KiB of video memory: 1 where the guest has stored since `watchVideo`. */
+  readonly videoDirty: Uint8Array;
   readonly view: DataView;
   readonly #core: CoreExports;
   readonly #words: Int32Array;
@@ -73,9 +84,11 @@ export class Cpu {
   /** Throws RangeError when the host has no room for the memory. */
   constructor({ module, memoryMiB, host, shared }: CpuOptions) {
     const ramBytes = memoryMiB * 2 ** 20;
-    const pages = (RAM_BASE + ramBytes) / PAGE;
+    const pages = (RAM_BASE + ramBytes + VIDEO_BYTES) / PAGE;
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: shared });
     this.ram = new Uint8Array(this.memory.buffer, RAM_BASE, ramBytes);
+    this.video = new Uint8Array(this.memory.buffer, RAM_BASE + ramBytes, VIDEO_BYTES);
+    this.videoDirty = new Uint8Array(this.memory.buffer, VIDEO_DIRTY, VIDEO_BYTES / VIDEO_PAGE);
     this.view = new DataView(this.memory.buffer);
     this.#words = new Int32Array(this.memory.buffer, 0, 0x4000 / 4);
     const instance = new WebAssembly.Instance(module, {
@@ -105,6 +118,13 @@ export class Cpu {
   }
   invalidate(address: number, length: number): void {
     this.#core.invalidate(address, length);
+  }
+  /** Where video memory answers, and so many bytes of it from `bank` on at A0000h; a bank of -1 leaves these to the board. */
+  placeVideo(place: { at: number; size: number; window: number; bank: number }): void {
+    this.#core.placeVideo(place.at, place.size, place.window, place.bank);
+  }
+  watchVideo(): void {
+    this.#core.watchVideo();
   }
   get rflags(): bigint {
     return this.#core.readRflags();

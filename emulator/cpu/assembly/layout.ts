@@ -7,15 +7,17 @@
  * | 0x0000_1000 | CPU state (this file, below)                            |
  * | 0x0001_0000 | AssemblyScript static data (`--memoryBase`)             |
  * | 0x0009_0000 | software TLBs: two banks of read, write, execute arrays |
+ * | 0x000b_0000 | per page of video memory: 1 where it was written         |
  * | 0x000c_0000 | jump cache                                              |
  * | 0x0010_0000 | block hash                                              |
  * | 0x0020_0000 | per RAM page: first block decoded from it               |
  * | 0x0080_0000 | per RAM page: 64-bit bitmap of 64-byte granules of code |
  * | 0x0100_0000 | uop pool                                                |
- * | 0x0500_0000 | guest RAM (guest-physical 0)                            |
+ * | 0x0500_0000 | guest RAM (guest-physical 0), then video memory         |
  */
 export const STATE: usize = 0x1000;
 export const TLB_BASE: usize = 0x90000;
+export const VIDEO_DIRTY: usize = 0xb0000;
 /** Where jumps went (blocks.ts): 16-byte entries, 64 to a page. */
 export const JUMP_CACHE: usize = 0xc0000, JUMP_CACHE_BYTES: usize = 0x40000;
 export const BLOCK_HASH: usize = 0x100000;
@@ -49,6 +51,10 @@ export const HALTED: usize = STATE + 0xbc;
 export const RAM_SIZE: usize = STATE + 0xc0, CPL: usize = STATE + 0xc4;
 /** u32: mode word, part of every block's key; bits in mode.ts. */
 export const MODE: usize = STATE + 0xc8;
+/** u32 each: where the display's memory answers and how many bytes do, 0 for none. Its bytes follow guest RAM. */
+export const VIDEO_AT: usize = STATE + 0xd0, VIDEO_SIZE: usize = STATE + 0xd4;
+/** u32 each: bytes from A0000h that are the display's and not RAM; where in its memory they lie, or all ones: the board answers. */
+export const VIDEO_WINDOW: usize = STATE + 0xd8, VIDEO_BANK: usize = STATE + 0xdc;
 
 /**
  * Segment registers: ES CS SS DS FS GS, then LDTR and TR, 32 bytes each: u16 selector @0, u16 attributes @2

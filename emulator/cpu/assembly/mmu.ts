@@ -3,7 +3,7 @@ import { AC, fault, GP, PF, raise, raiseNonCanonical } from "./fault";
 import { mmioRead, mmioWrite } from "./host";
 import {
   A20, CODE_BITMAP, CR0, CR2, CR3, CR4, DR, EFER, MODE, RAM_BASE, RAM_SIZE, READ_SCRATCH, RFLAGS, TLB_BANK_BYTES, TLB_BASE,
-  TLB_BYTES, TLB_ENTRIES, WRITE_SCRATCH,
+  TLB_BYTES, TLB_ENTRIES, VIDEO_AT, VIDEO_BANK, VIDEO_DIRTY, VIDEO_SIZE, VIDEO_WINDOW, WRITE_SCRATCH,
 } from "./layout";
 import { alignmentChecked, selectBank, tlbExecute, tlbRead, tlbSlot, tlbWrite } from "./memory";
 import {
@@ -15,8 +15,11 @@ import {
  * stores into pages that hold decoded code (SDM 3A chapter 4).
  *
  * The TLB holds what the current CR0, CR3, CR4 and EFER permit, so a change of a permission bit flushes it. An entry is in the
- * write array only when its page is writable, dirty, in RAM and free of decoded code.
- * Guest-physical space: RAM from 0, then MMIO up to 4 GiB (the board's), then nothing, which reads as all ones.
+ * write array only when its page is writable, dirty, in RAM and free of decoded code; a page of video memory, only since it was
+ * written after the last look at the screen (`watchVideo`).
+ * Guest-physical space: RAM from 0, then MMIO up to 4 GiB (the board's), then nothing, which reads as all ones. The display's
+ * memory is in it where the board says. A walk ends in a place: an offset from RAM_BASE, of RAM or, beyond it, of video memory;
+ * or, with bit 63 set, the guest-physical address of something else.
  * Not modelled: PCID (not claimed), protection keys, 5-level paging, paging-structure caches and memory types.
  */
 
@@ -32,7 +35,12 @@ const INVALID: u64 = <u64>-1;
 /** @12 of a TLB entry: bit 0 global, bits 8-15 log2 of the size of the guest's page. */
 export const TLB_GLOBAL: u32 = 1;
 
-// The last successful walk: guest-physical page, rights of the path (RW and US of all levels, D and G of the leaf, NX of any), page size.
+/** The page is neither RAM nor video memory: the rest of the place is its guest-physical address. */
+const OUTSIDE: u64 = 1 << 63;
+/** The legacy window of a VGA display. */
+const WINDOW_AT: u64 = 0xa0000;
+
+// The last successful walk: place of the page, rights of the path (RW and US of all levels, D and G of the leaf, NX of any), page size.
 let frame: u64 = 0;
 let rights: u64 = 0;
 let pageShift: u32 = 12;
@@ -85,6 +93,23 @@ function pageFault(linear: u64, code: u32): bool {
 
 /** Walks to the page of a linear address for an access; sets frame, rights and pageShift, or records a fault. */
 function walk(linear: u64, access: u32): bool {
+  if (!walkTables(linear, access)) return false;
+  frame = placeOf(frame);
+  return true;
+}
+function placeOf(physical: u64): u64 {
+  const ram = <u64>load<u32>(RAM_SIZE);
+  if (physical - WINDOW_AT < <u64>load<u32>(VIDEO_WINDOW)) {
+    const bank = load<u32>(VIDEO_BANK);
+    return bank == <u32>-1 ? OUTSIDE | physical : ram + bank + (physical - WINDOW_AT);
+  }
+  if (physical < ram) return physical;
+  const offset = physical - <u64>load<u32>(VIDEO_AT);
+  return offset < <u64>load<u32>(VIDEO_SIZE) ? ram + offset : OUTSIDE | physical;
+}
+
+/** The same, as far as the guest-physical page. */
+function walkTables(linear: u64, access: u32): bool {
   if (!(load<u64>(CR0) & CR0_PG)) {
     frame = gate20(linear & 0xfffff000); rights = PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D; pageShift = 12;
     return true;
@@ -171,11 +196,13 @@ function walkNarrow(linear: u64, access: u32): bool {
 // ------------------------------------------------------------------------------------------------ TLB
 
 // @ts-ignore: decorator
-@inline function inRam(physical: u64): bool { return physical < <u64>load<u32>(RAM_SIZE); }
+@inline function inMemory(place: u64): bool { return !(place & OUTSIDE); }
+// @ts-ignore: decorator
+@inline function inRam(place: u64): bool { return place < <u64>load<u32>(RAM_SIZE); }
 // @ts-ignore: decorator
 @inline function userBank(): bool { return tlbRead != TLB_BASE; }
 // @ts-ignore: decorator
-@inline function hasCode(physical: u64): bool { return load<u64>(CODE_BITMAP + ((<usize>physical >> 12) << 3)) != 0; }
+@inline function hasCode(place: u64): bool { return load<u64>(CODE_BITMAP + ((<usize>place >> 12) << 3)) != 0; }
 
 function setEntry(array: usize, linear: u64): void {
   const slot = tlbSlot(array, linear), page = linear & ~0xfff;
@@ -202,12 +229,15 @@ function mayBeLarge(region: u64, at: usize): bool {
 }
 
 /** Puts the page just walked into the read array and, when nothing stands against it, the write array. */
-function fill(linear: u64): void {
-  if (!inRam(frame) || alignmentChecked || watched(linear)) return;
+function fill(linear: u64, write: u32): void {
+  if (!inMemory(frame)) return;
+  const video = !inRam(frame);
+  if (video && write) store<u8>(VIDEO_DIRTY + <usize>((frame - <u64>load<u32>(RAM_SIZE)) >> 12), 1);
+  if (alignmentChecked || watched(linear)) return;
   setEntry(tlbRead, linear);
   const user = userBank();
   const writable = (rights & PTE_D) && ((rights & PTE_RW) || (!user && !(load<u64>(CR0) & CR0_WP))) && !hasCode(frame);
-  if (writable) setEntry(tlbWrite, linear);
+  if (writable && (write || !video)) setEntry(tlbWrite, linear);
   if (!user && (rights & PTE_US) && (load<u64>(CR4) & CR4_SMAP) && (load<u64>(CR0) & CR0_PG)) {
     if (smapCount < SMAP_CAPACITY) store<u32>(smapFills + (smapCount << 2), <u32>linear >> 12);
     smapCount++;
@@ -259,6 +289,25 @@ export function invalidatePage(linear: u64): void {
   }
 }
 
+/** The display's memory, or the legacy window on it, answers somewhere else from now on. */
+export function placeVideo(at: u32, size: u32, window: u32, bank: u32): void {
+  store<u32>(VIDEO_AT, at);
+  store<u32>(VIDEO_SIZE, size);
+  store<u32>(VIDEO_WINDOW, window);
+  store<u32>(VIDEO_BANK, bank);
+  flushTlb(false);
+}
+
+/** Someone has looked at which pages of video memory were written: the next store to each of them is to be seen again. */
+export function watchVideo(): void {
+  const video = <u32>RAM_BASE + load<u32>(RAM_SIZE);
+  for (let bank = TLB_BASE + TLB_BYTES; bank < TLB_BASE + 2 * TLB_BANK_BYTES; bank += TLB_BANK_BYTES) {
+    for (let slot = bank; slot < bank + TLB_BYTES; slot += 16) {
+      if (load<u64>(slot) != INVALID && <u32>load<u64>(slot) + load<u32>(slot, 8) >= video) store<u64>(slot, INVALID);
+    }
+  }
+}
+
 /** Code was decoded from a page of RAM for the first time: stores to it must be seen from now on. */
 export function protectCodePage(ramPage: u32): void {
   const host = <u32>(RAM_BASE + (<usize>ramPage << 12));
@@ -271,17 +320,17 @@ export function protectCodePage(ramPage: u32): void {
 
 // ------------------------------------------------------------------------------------------------ accesses
 
-/** Guest-physical address of a linear one for a data access, filling the TLB; false after a fault. The address is in `physical`. */
-let physical: u64 = 0;
+/** Finds the place of a linear address for a data access, filling the TLB; false after a fault. The place is in `found`. */
+let found: u64 = 0;
 function translate(linear: u64, write: u32): bool {
   const slot = tlbSlot(write ? tlbWrite : tlbRead, linear);
   if (load<u64>(slot) == (linear & ~0xfff)) {
-    physical = <u64>(<u32>linear + load<u32>(slot, 8) - <u32>RAM_BASE);
+    found = <u64>(<u32>linear + load<u32>(slot, 8) - <u32>RAM_BASE);
     return true;
   }
   if (!walk(linear, (userBank() ? USER : 0) | write)) return false;
-  fill(linear);
-  physical = frame | (linear & 0xfff);
+  fill(linear, write);
+  found = frame | (linear & 0xfff);
   return true;
 }
 
@@ -291,10 +340,10 @@ function nextPage(linear: u64): u64 {
   return next == 0x100000000 && !(load<u32>(MODE) & MODE_64) ? 0 : next;
 }
 
-/** Copies from guest-physical space within one page. */
+/** Copies from a place within one page. */
 function copyIn(to: usize, from: u64, size: u32): void {
-  if (inRam(from)) { memory.copy(to, RAM_BASE + <usize>from, size); return; }
-  if (from >> 32) { memory.fill(to, 0xff, size); return; }
+  if (inMemory(from)) { memory.copy(to, RAM_BASE + <usize>from, size); return; }
+  if ((from & ~OUTSIDE) >> 32) { memory.fill(to, 0xff, size); return; }
   for (let at: u32 = 0; at < size; ) {
     const step = pieceSize(<u32>from + at, size - at), value = mmioRead(<u32>from + at, step);
     if (step == 4) store<u32>(to + at, value);
@@ -304,8 +353,8 @@ function copyIn(to: usize, from: u64, size: u32): void {
   }
 }
 function copyOut(to: u64, from: usize, size: u32): void {
-  if (inRam(to)) { memory.copy(RAM_BASE + <usize>to, from, size); return; }
-  if (to >> 32) return;
+  if (inMemory(to)) { memory.copy(RAM_BASE + <usize>to, from, size); return; }
+  if ((to & ~OUTSIDE) >> 32) return;
   for (let at: u32 = 0; at < size; ) {
     const step = pieceSize(<u32>to + at, size - at);
     mmioWrite(<u32>to + at, step, step == 4 ? load<u32>(from + at) : step == 2 ? <u32>load<u16>(from + at) : <u32>load<u8>(from + at));
@@ -336,15 +385,15 @@ function pieceSize(address: u32, left: u32): u32 {
 /** A read that missed the TLB: host address of the bytes, or of a copy of them; 0 after a fault. */
 export function slowRead(address: u64, size: u32): usize {
   if (!spanCanonical(address, size) || !translate(address, 0) || !aligned(address, size)) return 0;
-  const first = <u32>0x1000 - (<u32>address & 0xfff), start = physical;
+  const first = <u32>0x1000 - (<u32>address & 0xfff), start = found;
   checkWatch(address, size, 3);
   if (size <= first) {
-    if (inRam(start)) return RAM_BASE + <usize>start;
+    if (inMemory(start)) return RAM_BASE + <usize>start;
     copyIn(READ_SCRATCH, start, size);
     return READ_SCRATCH;
   }
   if (!translate(nextPage(address), 0)) return 0;
-  const rest = physical;
+  const rest = found;
   copyIn(READ_SCRATCH, start, first);
   copyIn(READ_SCRATCH + first, rest, size - first);
   return READ_SCRATCH;
@@ -360,10 +409,10 @@ export function slowStore(address: u64, size: u32): usize { return openWrite(add
 
 function openWrite(address: u64, size: u32, reads: bool): usize {
   if (!spanCanonical(address, size) || !translate(address, WRITE) || !aligned(address, size)) return 0;
-  const first = <u32>0x1000 - (<u32>address & 0xfff), start = physical;
+  const first = <u32>0x1000 - (<u32>address & 0xfff), start = found;
   if (size <= first) {
     checkWatch(address, size, 1);
-    if (inRam(start)) {
+    if (inMemory(start)) {
       noteStore(<u32>start, size);
       return RAM_BASE + <usize>start;
     }
@@ -373,9 +422,9 @@ function openWrite(address: u64, size: u32, reads: bool): usize {
   }
   if (!translate(nextPage(address), WRITE)) return 0;
   checkWatch(address, size, 1);
-  openStart = start; openRest = physical; openFirst = first; openSize = size;
-  if (inRam(openStart)) noteStore(<u32>openStart, first);
-  if (inRam(openRest)) noteStore(<u32>openRest, size - first);
+  openStart = start; openRest = found; openFirst = first; openSize = size;
+  if (inMemory(openStart)) noteStore(<u32>openStart, first);
+  if (inMemory(openRest)) noteStore(<u32>openRest, size - first);
   if (reads) {
     copyIn(WRITE_SCRATCH, openStart, first);
     copyIn(WRITE_SCRATCH + first, openRest, size - first);
