@@ -21,12 +21,18 @@ export const DiskDefinition = z.discriminatedUnion("kind", [
 ]);
 export type DiskDefinition = z.infer<typeof DiskDefinition>;
 
+/** The network card. Every guest of ours drives virtio-net; the others are for systems that came before it. */
+export const NicModel = z.enum(["virtio-net", "e1000", "rtl8139"]);
+export type NicModel = z.infer<typeof NicModel>;
+
 /** All that a machine is made from, as the catalogue keeps it. The first boot entry is the default. */
 export const MachineDefinition = z.strictObject({
   version: z.literal(1),
   memoryMiB: z.number().check(z.int(), z.minimum(16), z.maximum(3072)),
   boot: z.array(BootEntry).check(z.minLength(1), z.maxLength(8)),
   disks: z.array(DiskDefinition).check(z.maxLength(4)),
+  /** Its network card; absent: a virtio-net. */
+  network: z.optional(z.union([z.literal("none"), z.strictObject({ model: NicModel })])),
   /** What the console shows when the machine is ready, so that tests and screenshots can wait for it. */
   ready: z.optional(z.string()),
 });

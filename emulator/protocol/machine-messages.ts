@@ -1,5 +1,15 @@
 import type { Failure } from "./failure.ts";
-import type { BootEntry } from "./machine-definition.ts";
+import type { FrameLinkEnd } from "./frame-link.ts";
+import type { BootEntry, NicModel } from "./machine-definition.ts";
+
+/** A network card as the page plugs it in. Its cable is connected at power-on. */
+export interface NicOrder {
+  readonly model: NicModel;
+  /** Six bytes: the machine's own, the same at every start. */
+  readonly mac: Uint8Array;
+  /** The machine's end of the wire: its `port`, if it has one, is transferred. */
+  readonly link: FrameLinkEnd;
+}
 
 /** What the machine worker needs to power on. Disks and boot files are read through ports to the storage worker. */
 export interface PowerOn {
@@ -14,6 +24,8 @@ export interface PowerOn {
   }[];
   readonly kernel: { readonly port: MessagePort; readonly sizeBytes: number };
   readonly initrd?: { readonly port: MessagePort; readonly sizeBytes: number };
+  /** At most four. */
+  readonly nics?: readonly NicOrder[];
   /** Milliseconds since 1970 at power-on, for the real-time clock. */
   readonly wallClockMs: number;
   readonly log: "error" | "warn" | "info" | "debug";
