@@ -12,7 +12,7 @@ export interface Candidate {
   readonly value: number;
 }
 
-// The key the decoder builds: see decoder.ts `selectRow`.
+/** The key the decoder builds: see decoder.ts `selectRow`. */
 const KEY = { prefix: 0x3, digit: 0x1c, register: 0x20, rm: 0x1c0, w: 0x200, long: 0x400 } as const;
 
 export function candidatesOf(row: Instruction): Candidate[] {
@@ -40,6 +40,25 @@ export function candidatesOf(row: Instruction): Candidate[] {
     value,
   }));
 }
+
+/** What the bytes of an instruction say that may choose a row of their slot. */
+export interface SlotKey {
+  /** Mandatory prefix: 0 none, 1 66, 2 F3, 3 F2. */
+  readonly prefix: number;
+  /** The ModRM byte, or 0 where the slot has none. */
+  readonly modrm: number;
+  readonly w: boolean;
+  /** 64-bit mode. */
+  readonly long: boolean;
+}
+
+export const slotKey = ({ prefix, modrm, w, long }: SlotKey): number =>
+  prefix |
+  ((modrm & 0x38) >> 1) |
+  (modrm >= 0xc0 ? KEY.register : 0) |
+  ((modrm & 7) << 6) |
+  (w ? KEY.w : 0) |
+  (long ? KEY.long : 0);
 
 const bitCount = (n: number): number => n.toString(2).replaceAll("0", "").length;
 
