@@ -72,6 +72,7 @@ const differences: readonly Difference[] = [
   },
   { why: "the same", from: /^((?:rep |repnz |repz )?(?:lods|scas)) [er]?a[lx],/, to: "$1 " },
   { why: "the same for XLAT", from: /^xlat .*/, to: "xlat" },
+  { why: "a hint is NOP here", from: /^prefetch(?:nta|t[012]) byte /, to: "nop dword " },
   { why: "no processor with these is claimed", from: /^prefetch(?:w|wt1|) byte ptr /, to: "prefetchw " },
   { why: "the row says M, of no size", from: /^lddqu (\w+),(?=[fg[])/, to: "lddqu $1,xmmword ptr " },
   { why: "a target with a symbol has no 0x", from: /^(call|jmp|j\w+) ([0-9a-f]+)$/, to: "$1 0x$2" },
