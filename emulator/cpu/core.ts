@@ -27,8 +27,30 @@ export interface CpuHost {
 }
 
 /** Why `run` returned. */
-export const RunExit = { budget: 0, halted: 1, tripleFault: 2, stopped: 3 } as const;
+export const RunExit = {
+  budget: 0,
+  halted: 1,
+  tripleFault: 2,
+  stopped: 3,
+  breakpoint: 4,
+  watchpoint: 5,
+} as const;
 export type RunExit = (typeof RunExit)[keyof typeof RunExit];
+
+/** Where a debugger outside the guest stops it. Addresses are linear. */
+export type DebugPoint =
+  | { readonly kind: "execute"; readonly address: bigint }
+  | { readonly kind: "read" | "write" | "access"; readonly address: bigint; readonly length: number };
+
+export interface WatchHit {
+  /** The point that was hit. */
+  readonly point: DebugPoint;
+  /** The first watched byte that was accessed. */
+  readonly address: bigint;
+  readonly writes: boolean;
+}
+
+const WATCH_KINDS = { read: 1, write: 2, access: 3 } as const;
 
 const PAGE = 65536;
 export const RAM_BASE = 0x500_0000;
@@ -58,6 +80,16 @@ export interface CoreExports {
   placeVideo(at: number, size: number, window: number, bank: number): void;
   /** Stores to video memory are noted anew. */
   watchVideo(): void;
+  /** Runs the one instruction at RIP, holding external interrupts back; RunExit. */
+  step(): number;
+  /** A debugger's points, given anew when one changes: none, then each. Kinds: 1 read, 2 write, 3 both; 0 = no room. */
+  clearPoints(): void;
+  addBreakpoint(address: bigint): number;
+  addWatchpoint(address: bigint, length: number, kind: number): number;
+  /** What the last run hit: the number of the watchpoint or -1, and the access. */
+  watchHit(): number;
+  watchAddress(): bigint;
+  watchWrites(): number;
   /** RFLAGS with the lazy flags made true, and the other way round. */
   readRflags(): bigint;
   writeRflags(value: bigint): void;
@@ -80,6 +112,7 @@ export class Cpu {
   readonly view: DataView;
   readonly #core: CoreExports;
   readonly #words: Int32Array;
+  #watches: readonly DebugPoint[] = [];
 
   /** Throws RangeError when the host has no room for the memory. */
   constructor({ module, memoryMiB, host, shared }: CpuOptions) {
@@ -107,8 +140,28 @@ export class Cpu {
   run(instructions: number): RunExit {
     return this.#core.run(instructions) as RunExit;
   }
+  /** One instruction, with the exception that it raises; no interrupt from outside. */
+  step(): RunExit {
+    return this.#core.step() as RunExit;
+  }
   stop(): void {
     this.#core.stop();
+  }
+  /** Replaces all breakpoints and watchpoints, between runs. Returns how many of them there was room for, from the first. */
+  setPoints(points: readonly DebugPoint[]): number {
+    this.#core.clearPoints();
+    this.#watches = points.filter(({ kind }) => kind !== "execute");
+    const full = points.findIndex((point) =>
+      point.kind === "execute"
+        ? !this.#core.addBreakpoint(point.address)
+        : !this.#core.addWatchpoint(point.address, point.length, WATCH_KINDS[point.kind]),
+    );
+    return full < 0 ? points.length : full;
+  }
+  /** Why the last run ended with RunExit.watchpoint. */
+  get watchHit(): WatchHit | undefined {
+    const point = this.#watches[this.#core.watchHit()];
+    return point && { point, address: this.#core.watchAddress(), writes: this.#core.watchWrites() !== 0 };
   }
   reset(): void {
     this.#core.reset(this.ram.length);

@@ -7,6 +7,7 @@
  */
 import { FUSION_COUNT, FUSIONS, K_CROSS, K_END, K_NOTHING, K_STALE, K_STEPPED } from "../../../build/generated/cpu/kinds";
 import { decode, decodedEnd, decodedLength, forgetChecks } from "./decoder";
+import { breaksAt, marked } from "./debugger";
 import { GP, raise } from "./fault";
 import {
   BLOCK_HASH, CODE_BITMAP, CROSSING_UOPS, CS, JUMP_CACHE, JUMP_CACHE_BYTES, MODE, PAGE_BLOCKS, PAGE_LINEAR, RAM_BASE, RAM_SIZE, RIP, SEG_BASE, SEG_LIMIT, UOP_POOL, UOP_POOL_END,
@@ -77,6 +78,7 @@ function fillBlock(host: u32, head: usize): usize {
   const page = <usize>(host & ~0xfff);
   forgetChecks();
   while (count < MAX_INSTRUCTIONS && offset < 0x1000) {
+    if (count && marked(offset)) break;
     const available = 0x1000 - offset;
     let from = page + offset;
     if (available < 32) { memory.fill(buffer, 0, 64); memory.copy(buffer, from, available); from = buffer; }
@@ -225,16 +227,18 @@ export function enter(): usize {
       address = (address + base) & 0xffffffff;
       const page = address & ~0xfff;
       // Where the segment ends or begins inside a page, each instruction's bytes are checked one by one.
-      if (page < base || page + 0xfff > base + <u64>load<u32>(CS, SEG_LIMIT)) return crossInstruction();
+      if (page < base || page + 0xfff > base + <u64>load<u32>(CS, SEG_LIMIT)) return marked(address) && breaksAt(address) ? 0 : crossInstruction();
     }
   }
+  const breakpoint = marked(address);
+  if (breakpoint && breaksAt(address)) return 0;
   const slot = tlbSlot(tlbExecute, address);
   let host: usize;
   if (load<u64>(slot) == (address & ~0xfff)) host = <usize>(<u32>address + load<u32>(slot, 8));
   else { host = fetchHost(address); if (!host) return 0; }
   store<u64>(PAGE_LINEAR, address & ~0xfff);
   const found = findBlock(<u32>host);
-  if ((mode & (MODE_64 | MODE_TRACE)) == MODE_64) {
+  if ((mode & (MODE_64 | MODE_TRACE)) == MODE_64 && !breakpoint) {
     store<u64>(jump, address); store<u32>(jump, <u32>found, 8);
     store<u32>(jump, (load<u32>(slot, 12) & TLB_GLOBAL ? globalGeneration : localGeneration) | mode, 12);
   }

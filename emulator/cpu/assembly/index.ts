@@ -2,6 +2,7 @@
 import { bindHandlers, HANDLERS } from "../../../build/generated/cpu/handlers";
 import { flushBlocks, invalidateCode, prepareFusions } from "./blocks";
 import { stopRequested, withdrawBudget } from "./control";
+import * as points from "./debugger";
 import { setFaultHandlers } from "./decoder";
 import { clearTripleFault } from "./exceptions";
 import { clearFault } from "./fault";
@@ -13,7 +14,7 @@ import { flushTlb } from "./mmu";
 import { clearInterruptShadow, setCpl, updateMode } from "./mode";
 import { resetState } from "./reset";
 
-export { run } from "./interpreter";
+export { run, step } from "./interpreter";
 
 export function reset(ramBytes: u32): void {
   bindHandlers();
@@ -45,3 +46,12 @@ export function writeRflags(value: u64): void {
   setRflags(value, 0xffffffff);
   updateMode();
 }
+
+/** Breakpoints and watchpoints of a debugger outside the guest: see debugger.ts. All are given anew when one changes. */
+export function clearPoints(): void { points.clearPoints(); flushBlocks(); flushTlb(false); }
+export function addBreakpoint(address: u64): bool { return points.addBreakpoint(address); }
+export function addWatchpoint(address: u64, length: u32, kind: u32): bool { return points.addWatchpoint(address, length, kind); }
+/** What the last run hit: the number of the watchpoint, or -1; its kind of access and its address. */
+export function watchHit(): i32 { return points.watchHit; }
+export function watchAddress(): u64 { return points.watchAddress; }
+export function watchWrites(): bool { return points.watchWrites; }

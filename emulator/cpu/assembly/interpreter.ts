@@ -29,12 +29,13 @@ import { addressStep, wideLinear } from "./addressing";
 import { crossInstruction, enter, poolGeneration, stepOnce } from "./blocks";
 import { budget, grant, granted, repeatAgain, spend, stopRequested, syncRetired } from "./control";
 import { debugTrap, instructionBreak, keepResuming, stepSwallowed } from "./debug";
+import { armWatch, breakpointCount, breakpointHit, breaksAt, forgetHits, marked, passing, setPassing, watchHit, WATCH_STOP } from "./debugger";
 import { deliverException, deliverInterrupt, deliverNmi, nmiBlocked, tripleFault } from "./exceptions";
-import { clearFault, fault, GP, NM, nonCanonical, raise, SS_FAULT, UD } from "./fault";
+import { clearFault, fault, faultVector, GP, NM, nonCanonical, raise, SS_FAULT, UD } from "./fault";
 import { carry, ccDst, condition, IF, less, OP_SUB, overflow, parity, remember, rememberLogic, sign, TF, zero } from "./flags";
 import { acknowledgeInterrupt } from "./host";
 import { ADDRESS, CPL, CR0, CR4, CS, HALTED, INTR, MODE, NMI, PAGE_LINEAR, RBP, RFLAGS, RIP, RSP, SEG_BASE, UOP_POOL } from "./layout";
-import { commit, readable, storable, tlbRead, tlbSlot, tlbWrite, writable } from "./memory";
+import { commit, readable, selectBank, storable, tlbRead, tlbSlot, tlbWrite, writable } from "./memory";
 import { canonical, clearInterruptShadow, CR0_EM, CR0_TS, CR4_OSFXSR, interruptShadow, MODE_64, MODE_TRACE } from "./mode";
 import { ADC, ADD, AND, CMP, compute, decrement, increment, multiply32, multiply64, OR, shiftLeft, shiftRight, shiftRightSigned, storeRegister, SBB, SUB, TEST, writesBack, XOR } from "./operations";
 import { imm, linear, reg, rm } from "./uop";
@@ -188,7 +189,7 @@ function jumpFar(u: usize): usize {
   if (budget <= 0) return 0;
   const page = load<u64>(PAGE_LINEAR), generation = poolGeneration;
   const next = enter();
-  if (next && u >= UOP_POOL && next >= UOP_POOL && (address & ~0xfff) == page && generation == poolGeneration) store<u32>(u, <u32>next, 24);
+  if (next && u >= UOP_POOL && next >= UOP_POOL && (address & ~0xfff) == page && generation == poolGeneration && !marked(address)) store<u32>(u, <u32>next, 24);
   return next;
 }
 /** A direct jump, once its instruction has been counted. */
@@ -520,7 +521,7 @@ function execute(): void {
 // ------------------------------------------------------------------------------------------------ the run loop
 
 /** RunExit of core.ts. */
-const EXIT_BUDGET: u32 = 0, EXIT_HALTED: u32 = 1, EXIT_TRIPLE_FAULT: u32 = 2, EXIT_STOPPED: u32 = 3;
+const EXIT_BUDGET: u32 = 0, EXIT_HALTED: u32 = 1, EXIT_TRIPLE_FAULT: u32 = 2, EXIT_STOPPED: u32 = 3, EXIT_BREAKPOINT: u32 = 4, EXIT_WATCHPOINT: u32 = 5;
 
 /** Delivers what waits; false while the processor is halted and nothing does. */
 function acceptInterrupt(): bool {
@@ -534,26 +535,53 @@ function acceptInterrupt(): bool {
   return !load<u32>(HALTED);
 }
 
-/** Runs until about so many instructions have retired. */
+/** Linear address of the instruction at RIP. */
+function ripLinear(): u64 {
+  const rip = load<u64>(RIP);
+  return load<u32>(MODE) & MODE_64 ? rip : (load<u64>(CS, SEG_BASE) + rip) & 0xffffffff;
+}
+
+/** Set by a debugger that steps. */
+let alone: bool = false;
+/**
+ * Runs the instruction at RIP, whatever breakpoint is there, and delivers the exception that it raises. External interrupts are
+ * held back meanwhile, as a debugger's user follows the code and not the clock.
+ */
+export function step(): u32 {
+  alone = true;
+  const exit = run(1);
+  alone = false;
+  return exit;
+}
+
+/** Runs until about so many instructions have retired, or the debugger's points stop it. */
 export function run(instructions: u32): u32 {
   grant(<i32>min(instructions, 0x7fffffff));
+  forgetHits();
   let exit = EXIT_BUDGET;
   for (;;) {
     // A handler that faults at once retires nothing: such a loop must end the slice too.
+    if (fault && faultVector == WATCH_STOP) { clearFault(); selectBank(load<u32>(CPL)); setPassing(true); }
     if (fault) { deliverException(); spend(4); }
     if (tripleFault) { exit = EXIT_TRIPLE_FAULT; break; }
-    if (budget <= 0) { exit = stopRequested ? EXIT_STOPPED : EXIT_BUDGET; break; }
-    if (!acceptInterrupt()) { exit = EXIT_HALTED; break; }
+    if (watchHit >= 0) { exit = EXIT_WATCHPOINT; break; }
+    if (budget <= 0) { exit = breakpointHit ? EXIT_BREAKPOINT : stopRequested ? EXIT_STOPPED : EXIT_BUDGET; break; }
+    if (alone ? load<u32>(HALTED) != 0 : !acceptInterrupt()) { exit = EXIT_HALTED; break; }
     if (tripleFault) continue;
     const shadow = interruptShadow, trace = (load<u64>(RFLAGS) & TF) != 0;
     clearInterruptShadow();
     // After STI only a waiting interrupt needs the exact place.
-    const one = shadow == 2 || (shadow && (load<u32>(INTR) | load<u32>(NMI))) || trace || (load<u32>(MODE) & MODE_TRACE) != 0;
+    const one = alone || passing || shadow == 2 || (shadow && (load<u32>(INTR) | load<u32>(NMI))) || trace || (load<u32>(MODE) & MODE_TRACE) != 0;
     if ((load<u32>(MODE) & MODE_TRACE) && instructionBreak(shadow == 2)) continue;
+    // What runs alone is not looked up in blocks, and blocks alone know of breakpoints.
+    if (one && !alone && !passing && breakpointCount && breaksAt(ripLinear())) continue;
     const retired = granted - budget;
+    armWatch(!passing);
     stepOnce(one);
     execute();
     stepOnce(false);
+    armWatch(false);
+    if (passing) { setPassing(false); if (fault) forgetHits(); }
     if (!one || fault) continue;
     if (granted - budget == retired) keepResuming();
     else if (interruptShadow != 2) debugTrap(trace && !stepSwallowed);

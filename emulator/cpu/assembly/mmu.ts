@@ -1,4 +1,5 @@
 import { forgetJumps, forgetJumpsTo, invalidateCode } from "./blocks";
+import { pageWatched, watchpointCount, watchStops } from "./debugger";
 import { AC, fault, GP, PF, raise, raiseNonCanonical } from "./fault";
 import { mmioRead, mmioWrite } from "./host";
 import {
@@ -386,6 +387,7 @@ function pieceSize(address: u32, left: u32): u32 {
 export function slowRead(address: u64, size: u32): usize {
   if (!spanCanonical(address, size) || !translate(address, 0) || !aligned(address, size)) return 0;
   const first = <u32>0x1000 - (<u32>address & 0xfff), start = found;
+  if (watchpointCount && watchStops(address, size, false)) return 0;
   checkWatch(address, size, 3);
   if (size <= first) {
     if (inMemory(start)) return RAM_BASE + <usize>start;
@@ -410,6 +412,7 @@ export function slowStore(address: u64, size: u32): usize { return openWrite(add
 function openWrite(address: u64, size: u32, reads: bool): usize {
   if (!spanCanonical(address, size) || !translate(address, WRITE) || !aligned(address, size)) return 0;
   const first = <u32>0x1000 - (<u32>address & 0xfff), start = found;
+  if (watchpointCount && watchStops(address, size, true)) return 0;
   if (size <= first) {
     checkWatch(address, size, 1);
     if (inMemory(start)) {
@@ -486,8 +489,9 @@ export function clearWatchHits(): void { watchHits = 0; }
 // @ts-ignore: decorator
 @inline function dr7(): u32 { return <u32>load<u64>(DR, 56); }
 
-/** Whether an armed data breakpoint lies in the page of this address: such pages stay out of the TLB. */
+/** Whether an armed data breakpoint, or a watchpoint of the debugger's, lies in the page of this address: such pages stay out of the TLB. */
 function watched(linear: u64): bool {
+  if (watchpointCount && pageWatched(linear)) return true;
   const control = dr7();
   if (!(control & 0xff)) return false;
   for (let i: u32 = 0; i < 4; i++) {

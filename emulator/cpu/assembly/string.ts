@@ -5,6 +5,7 @@
  */
 import { addressMask, segmented, segmentOf } from "./addressing";
 import { repeatAgain, spend } from "./control";
+import { passing } from "./debugger";
 import { fault } from "./fault";
 import { DF_FLAG, zero } from "./flags";
 import { MODE, RAX, RCX, RDI, RFLAGS, RSI } from "./layout";
@@ -29,7 +30,7 @@ function begin(u: usize, size: i64): bool {
   source = segmentOf(u);
   const mode = load<u32>(MODE);
   flat = (mode & MODE_64) != 0 || ((mode & MODE_FLAT) != 0 && source < 4);
-  allowance = mode & MODE_TRACE ? 1 : CHUNK;
+  allowance = passing || (mode & MODE_TRACE) ? 1 : CHUNK;
   return left != 0;
 }
 // @ts-ignore: decorator
