@@ -2,6 +2,7 @@ import sharedCore from "../build/wasm/cpu.wasm?url";
 import plainCore from "../build/wasm/cpu-plain.wasm?url";
 import { createMachine, type BootFiles, type Machine, type MachineHost } from "./machine/machine.ts";
 import { ok, type Outcome } from "./protocol/failure.ts";
+import { openFrameLink } from "./protocol/frame-link.ts";
 import type { Command, Notice, PowerOn } from "./protocol/machine-messages.ts";
 import { readWhole, RemoteBlockDevice } from "./storage/remote-block-device.ts";
 
@@ -98,6 +99,7 @@ let machine: Machine | undefined;
 async function powerOn(order: PowerOn): Promise<void> {
   const loadBootFiles = bootFiles(order);
   const disks = order.disks.map(({ port, sizeBytes, readOnly }) => remote(port, sizeBytes, readOnly));
+  const nics = (order.nics ?? []).map((nic) => ({ ...nic, link: openFrameLink(nic.link) }));
   const module = await loadCore();
   const heard = LEVELS.slice(0, LEVELS.indexOf(order.log) + 1);
   const created = createMachine({
@@ -105,6 +107,7 @@ async function powerOn(order: PowerOn): Promise<void> {
     shared: crossOriginIsolated,
     memoryMiB: order.memoryMiB,
     disks,
+    nics,
     loadBootFiles,
     commandLine: order.boot.commandLine,
     wallClockMs: order.wallClockMs,
@@ -146,6 +149,8 @@ function obey(command: Command): void {
       return machine?.sendSerial(command.bytes);
     case "keyboard":
       return machine?.sendKeys(command.scanCodes);
+    case "cable":
+      return machine?.setCable(command.nic, command.connected);
     case "pause":
       return machine?.pause();
     case "resume":

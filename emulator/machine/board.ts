@@ -7,6 +7,7 @@ import type { CpuHost } from "../cpu/core.ts";
 import { acpiTables, type AcpiTables } from "../devices/acpi/tables.ts";
 import { hostBridge, isaBridge, isResetWrite } from "../devices/chipset.ts";
 import { FwCfg } from "../devices/fw-cfg.ts";
+import type { NetworkCard, Wire } from "../devices/ethernet/network-card.ts";
 import { Hpet } from "../devices/hpet.ts";
 import { Keyboard } from "../devices/i8042.ts";
 import { IoApic } from "../devices/io-apic.ts";
@@ -19,8 +20,10 @@ import { Uart } from "../devices/uart.ts";
 import { VgaText } from "../devices/vga-text.ts";
 import { VirtioBlk, type Disk } from "../devices/virtio/blk.ts";
 import { VirtioConsole } from "../devices/virtio/console.ts";
+import { VirtioNet } from "../devices/virtio/net.ts";
 import { VirtioPci, type VirtioModel, type VirtioPort } from "../devices/virtio/pci-transport.ts";
 import { VirtioRng } from "../devices/virtio/rng.ts";
+import type { NicModel } from "../protocol/machine-definition.ts";
 
 /** Where things are. RAM ends at 3 GiB at most; what follows is for BARs, and the APICs are at the top. */
 const ACPI_ADDRESS = 0xe_0000;
@@ -29,7 +32,18 @@ const BAR_BASE = 0xfe00_0000;
 const BAR_STRIDE = 0x1_0000;
 /** PCI slots of bus 0, as the guest-visible contract has them; further disks follow where nothing else is. */
 const Slot = { host: 0, isa: 1, disks: [0x09, 0x10, 0x11, 0x13], rng: 0x0e, console: 0x0f } as const;
+/** The first card of each model has its place in the contract; further cards follow where nothing else is. */
+const NIC_SLOTS = { "virtio-net": 0x08, e1000: 0x05, rtl8139: 0x06 } as const;
+const FURTHER_NIC_SLOTS = [0x14, 0x15, 0x16, 0x17] as const;
 const POWER_FUNCTION = 3;
+
+/** A network card and its wire. */
+export interface BoardNic {
+  readonly model: NicModel;
+  /** Six bytes. */
+  readonly mac: Uint8Array;
+  readonly wire: Wire;
+}
 
 export interface BoardOptions {
   readonly memory: GuestMemory;
@@ -39,6 +53,8 @@ export interface BoardOptions {
   readonly wallClockMs: number;
   /** At most four. */
   readonly disks: readonly Disk[];
+  /** At most four. */
+  readonly nics?: readonly BoardNic[];
   readonly terminal: { readonly columns: number; readonly rows: number };
   readonly setInterruptPin: (asserted: boolean) => void;
   readonly raiseNmi: () => void;
@@ -67,6 +83,7 @@ export class Board implements CpuHost {
   readonly pci: PciBus;
   readonly disks: readonly VirtioBlk[];
   readonly console: VirtioConsole;
+  readonly nics: readonly NetworkCard[];
   readonly #options: BoardOptions;
   #bars = BAR_BASE;
 
@@ -125,6 +142,7 @@ export class Board implements CpuHost {
       Slot.console,
       (port) => new VirtioConsole(port, options.onConsole, options.terminal),
     );
+    this.nics = this.#plugNics(options.nics ?? []);
   }
 
   /** The tables that tell the guest all this, for the loader to put into RAM. */
@@ -164,6 +182,16 @@ export class Board implements CpuHost {
   }
   writeApicBase(value: number): void {
     this.localApic.setGlobalEnable(value);
+  }
+
+  #plugNics(nics: readonly BoardNic[]): NetworkCard[] {
+    const further = [...FURTHER_NIC_SLOTS];
+    const first = new Set<NicModel>();
+    return nics.map(({ model, mac, wire }) => {
+      const slot = first.has(model) ? further.shift()! : NIC_SLOTS[model];
+      first.add(model);
+      return this.#plug(slot, (port) => new VirtioNet(port, { mac, wire }));
+    });
   }
 
   #plug<Model extends VirtioModel>(slot: number, build: (port: VirtioPort) => Model): Model {

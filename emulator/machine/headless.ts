@@ -1,7 +1,13 @@
 import { fail, ok, type Failure, type Outcome } from "../protocol/failure.ts";
 import type { MachineStats, Stall } from "../protocol/machine-messages.ts";
 import type { BlockDevice } from "../storage/block-device.ts";
-import { createMachine, type Machine, type MachineEnd, type MachineHost } from "./machine.ts";
+import {
+  createMachine,
+  type Machine,
+  type MachineEnd,
+  type MachineHost,
+  type MachineNic,
+} from "./machine.ts";
 
 /** The same machine without a page: for the command line, tests and measurements. */
 export interface HeadlessOptions {
@@ -13,6 +19,7 @@ export interface HeadlessOptions {
   readonly initrd?: Uint8Array;
   readonly commandLine: string;
   readonly disks: readonly BlockDevice[];
+  readonly nics?: readonly MachineNic[];
   readonly host: MachineHost;
   /** Milliseconds since 1970. */
   readonly wallClockMs: number;
@@ -47,6 +54,7 @@ export async function runHeadless(options: HeadlessOptions): Promise<Outcome<Hea
     shared: options.shared,
     memoryMiB: options.memoryMiB,
     disks: options.disks,
+    ...(options.nics && { nics: options.nics }),
     loadBootFiles: async () => ok(initrd ? { kernel, initrd } : { kernel }),
     commandLine: options.commandLine,
     wallClockMs: options.wallClockMs,

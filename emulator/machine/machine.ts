@@ -2,7 +2,9 @@ import { GuestMemory } from "../bus/guest-memory.ts";
 import { Timers } from "../bus/timers.ts";
 import { Cpu, RunExit, type CpuHost } from "../cpu/core.ts";
 import type { TextScreen } from "../devices/vga-text.ts";
+import type { FrameLink } from "../protocol/frame-link.ts";
 import { fail, ok, type Failure, type Outcome } from "../protocol/failure.ts";
+import type { NicModel } from "../protocol/machine-definition.ts";
 import type { MachineStats, Stall } from "../protocol/machine-messages.ts";
 import type { BlockDevice } from "../storage/block-device.ts";
 import { Board } from "./board.ts";
@@ -46,11 +48,21 @@ export interface MachineEvents {
   log?(level: "error" | "warn" | "info" | "debug", message: string): void;
 }
 
+/** A network card and the machine's end of its wire. */
+export interface MachineNic {
+  readonly model: NicModel;
+  /** Six bytes. */
+  readonly mac: Uint8Array;
+  readonly link: FrameLink;
+}
+
 export interface MachineOptions {
   readonly module: WebAssembly.Module;
   readonly shared: boolean;
   readonly memoryMiB: number;
   readonly disks: readonly BlockDevice[];
+  /** At most four. */
+  readonly nics?: readonly MachineNic[];
   /** Asked at every power-on and reset, so that nobody keeps the files. */
   readonly loadBootFiles: () => Promise<Outcome<BootFiles>>;
   readonly commandLine: string;
@@ -104,6 +116,8 @@ export class Machine {
   #inSlice = false;
   #sliceEndNs = 0;
   #sleeper: { wake(): void } | undefined;
+  /** Cables stay as they are when the guest resets. */
+  readonly #cables: boolean[] = [];
 
   /** Throws RangeError when the host has no room for the memory. */
   constructor(options: MachineOptions) {
@@ -135,6 +149,7 @@ export class Machine {
           onSettled: () => this.wake(),
         }),
     );
+    for (const { link } of options.nics ?? []) link.listen(() => this.wake());
     this.#serial = new SerialBatch((bytes) => events.serial(bytes));
     this.#screen = new ScreenWatch((screen) => events.textScreen?.(screen));
     this.#timers = this.#newTimers();
@@ -181,6 +196,12 @@ export class Machine {
     this.#board.keyboard.press(scanCodes);
   }
 
+  /** Pulls or plugs the cable of a network card; one that does not exist has none. */
+  setCable(nic: number, connected: boolean): void {
+    this.#cables[nic] = connected;
+    this.#board.nics[nic]?.setCable(connected);
+  }
+
   /** Rates are those since the last call. */
   stats(): MachineStats {
     const count = (kind: "reads" | "writes"): number =>
@@ -190,6 +211,7 @@ export class Machine {
       guestMs: this.#clock.now() / 1e6,
       diskReads: count("reads"),
       diskWrites: count("writes"),
+      network: this.#board.nics.map(({ counters }) => ({ ...counters })),
     };
   }
 
@@ -236,13 +258,14 @@ export class Machine {
 
   #newBoard(): Board {
     const timers = this.#timers;
-    return new Board({
+    const board = new Board({
       memory: this.#memory,
       timers,
       now: () => this.#clock.now(),
       random32: () => this.#options.host.random32(),
       wallClockMs: this.#options.wallClockMs,
       disks: this.#disks,
+      nics: (this.#options.nics ?? []).map(({ model, mac, link }) => ({ model, mac, wire: link })),
       terminal: this.#options.terminal ?? { columns: 80, rows: 25 },
       setInterruptPin: (asserted) => this.#setPin(asserted, timers),
       raiseNmi: () => this.#cpu.raiseNmi(),
@@ -251,6 +274,8 @@ export class Machine {
       onPowerOff: () => this.#want("power-off"),
       onReset: () => this.#want("guest-reset"),
     });
+    this.#cables.forEach((connected, nic) => board.nics[nic]?.setCable(connected));
+    return board;
   }
 
   /** The core looks at its pin between slices and after STI; a board that was replaced has no pin any more. */
@@ -318,6 +343,7 @@ export class Machine {
   #slice(): RunExit {
     const now = this.#clock.now();
     this.#timers.runDue(now);
+    for (const nic of this.#board.nics) nic.poll();
     const ahead = this.#timers.nextNs - now;
     const wanted = this.#meter.instructionsIn(ahead, this.#options.nsPerInstruction);
     const budget = Math.max(

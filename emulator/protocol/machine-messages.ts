@@ -40,6 +40,8 @@ export type Command =
   | { readonly type: "serial"; readonly bytes: Uint8Array }
   /** PS/2 set 1 scan codes from the screen. */
   | { readonly type: "keyboard"; readonly scanCodes: Uint8Array }
+  /** Pulls or plugs the cable of a network card, which the guest notices. */
+  | { readonly type: "cable"; readonly nic: number; readonly connected: boolean }
   | { readonly type: "pause" }
   | { readonly type: "resume" }
   | { readonly type: "reset" }
@@ -63,6 +65,17 @@ export interface MachineStats {
   readonly stalledMs: number;
   readonly diskReads: number;
   readonly diskWrites: number;
+  /** By network card, since the guest's last reset. */
+  readonly network: readonly NicCounters[];
+}
+
+/** Frames and bytes as the guest's driver sent and got them; `dropped` of both directions. */
+export interface NicCounters {
+  readonly sentFrames: number;
+  readonly sentBytes: number;
+  readonly receivedFrames: number;
+  readonly receivedBytes: number;
+  readonly dropped: number;
 }
 
 /** Machine worker → page. */

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BootEntry } from "#protocol/machine-definition.ts";
 import { type Headless, runHeadless } from "../../emulator/machine/headless.ts";
+import type { MachineNic } from "../../emulator/machine/machine.ts";
 import type { BlockDevice } from "../../emulator/storage/block-device.ts";
 import { FailureError } from "./disks.ts";
 import { nodeHost } from "./node-host.ts";
@@ -27,6 +28,7 @@ export interface NodeMachine {
   readonly initrd?: Uint8Array;
   readonly memoryMiB: number;
   readonly disks: readonly BlockDevice[];
+  readonly nics?: readonly MachineNic[];
   readonly terminal?: { readonly columns: number; readonly rows: number };
   readonly onSerial: (bytes: Uint8Array) => void;
   readonly onLog?: (level: string, message: string) => void;
@@ -44,6 +46,7 @@ export async function startNodeMachine(machine: NodeMachine): Promise<Headless> 
     ...(initrd ? { initrd } : {}),
     commandLine: boot.commandLine,
     disks: machine.disks,
+    ...(machine.nics ? { nics: machine.nics } : {}),
     host: nodeHost(),
     wallClockMs: Date.now(),
     onSerial: machine.onSerial,

@@ -15,7 +15,7 @@ export class VirtioDriver {
   readonly messages: number[] = [];
   static readonly bar = 0xfe00_0000;
   /** Rings of queue q start at 0x1000 * (q + 1): descriptors, then available at +0x800, used at +0xc00. */
-  readonly #available: number[] = [0, 0];
+  readonly #available: number[] = [0, 0, 0];
   #nextDescriptor = 0;
 
   constructor(model: (port: VirtioPort, board: BenchBoard) => VirtioModel) {
@@ -45,15 +45,15 @@ export class VirtioDriver {
     this.write(0x14, value, 1);
   }
 
-  /** Resets, negotiates everything offered, sets up the queues, and starts. */
-  start(queueSize = 16): void {
+  /** Resets, negotiates everything offered that is in the mask, sets up the queues, and starts. */
+  start(queueSize = 16, features = 0xffff_ffff): void {
     this.status = 0;
     this.#available.fill(0);
     this.status = 3;
     for (const word of [0, 1]) {
       this.write(0x00, word);
       this.write(0x08, word);
-      this.write(0x0c, this.read(0x04));
+      this.write(0x0c, word === 0 ? (this.read(0x04) & features) >>> 0 : this.read(0x04));
     }
     this.status = 0x0b;
     for (let queue = 0; queue < this.read(0x12, 2); queue++) {

@@ -32,8 +32,12 @@ export interface VirtioPort {
   readonly queues: readonly Virtqueue[];
   /** Bits 0-31 of the negotiated features. */
   readonly features: number;
+  /** The driver has said DRIVER_OK and broken no rule since: queues may be served. */
+  readonly live: boolean;
   /** Puts a request into the used ring and interrupts when the driver wants that. */
   complete(queue: number, head: number, writtenBytes: number): void;
+  /** Tells the driver that something in the configuration space has changed (§2.5). */
+  configurationChanged(): void;
   /** The driver broke a rule (§2.1.2): no request is served until it resets the device. */
   needsReset(): void;
 }
@@ -182,6 +186,16 @@ export class VirtioPci implements VirtioPort {
     if (target.push(head, writtenBytes)) this.#interrupt(target.values.VECTOR, Isr.queue);
   }
 
+  get live(): boolean {
+    return (this.common.values.STATUS & (Status.driverOk | Status.needsReset)) === Status.driverOk;
+  }
+
+  configurationChanged(): void {
+    const values = this.common.values;
+    values.GENERATION = (values.GENERATION + 1) & 0xff;
+    if (this.live) this.#interrupt(values.CONFIG_VECTOR, Isr.configuration);
+  }
+
   needsReset(): void {
     const status = this.common.values;
     if (status.STATUS & Status.needsReset) return;
@@ -256,9 +270,8 @@ export class VirtioPci implements VirtioPort {
   }
 
   #notify(index: number): void {
-    const ready = (this.common.values.STATUS & (Status.driverOk | Status.needsReset)) === Status.driverOk;
     const queue = this.queues[index];
-    if (!ready || !queue?.values.ENABLE) return;
+    if (!this.live || !queue?.values.ENABLE) return;
     this.model.onNotify(index);
     if (queue.broken) this.needsReset();
   }

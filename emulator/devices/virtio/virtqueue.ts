@@ -94,6 +94,11 @@ export class Virtqueue {
     return head < v.SIZE ? this.#collect(head) : this.#break();
   }
 
+  /** Puts back the last `count` requests that were popped, as if they had not been looked at. */
+  rewind(count: number): void {
+    this.values.AVAIL_SEEN = (this.values.AVAIL_SEEN - count) & 0xffff;
+  }
+
   /** Returns a request with so many bytes written. True when the driver wants an interrupt. */
   push(head: number, writtenBytes: number): boolean {
     const v = this.values;
