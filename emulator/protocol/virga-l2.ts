@@ -1,4 +1,5 @@
 import { type Outcome, fail, ok } from "./failure.ts";
+import { boundedUtf8, strictText, utf8, viewOf } from "./wire-bytes.ts";
 
 /**
  * The messages of `virga-l2-v1` (infra/docs/virga-l2-v1.md): Ethernet over one WebSocket, batched, with credit and
@@ -60,19 +61,6 @@ export type L2Message =
 export const frameCost = (frame: Uint8Array): number => LENGTH_BYTES + frame.length;
 
 const bad = (problem: string): Outcome<never> => fail({ code: "bad-request", problem });
-const viewOf = (bytes: Uint8Array): DataView =>
-  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-const utf8 = new TextEncoder();
-
-/** Strict: text that is not UTF-8 is refused, and a byte order mark is not swallowed. */
-function textOf(bytes: Uint8Array): string | undefined {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return undefined;
-  }
-}
-
 /** The grammar of each type: lengths of the body, and how it is read. Views of frames and bytes share `body`'s memory. */
 interface Grammar {
   readonly min: number;
@@ -80,11 +68,11 @@ interface Grammar {
   read(body: Uint8Array, view: DataView): L2Message | string;
 }
 const readNotice = (body: Uint8Array): L2Message | string => {
-  const text = textOf(body);
+  const text = strictText(body);
   return text === undefined ? "A notice is not UTF-8." : { type: "notice", text };
 };
 const readBye = (body: Uint8Array, view: DataView): L2Message | string => {
-  const sentence = textOf(body.subarray(2));
+  const sentence = strictText(body.subarray(2));
   return sentence === undefined ? "A BYE is not UTF-8." : { type: "bye", code: view.getUint16(0), sentence };
 };
 const grammars: ReadonlyMap<number, Grammar> = new Map<number, Grammar>([
@@ -166,15 +154,6 @@ function make(
   return message;
 }
 
-/** Cuts text to so many bytes of UTF-8, between characters. */
-function boundedUtf8(text: string, maxBytes: number): Uint8Array {
-  const bytes = utf8.encode(text);
-  let end = Math.min(bytes.length, maxBytes);
-  // Bytes 10xxxxxx continue a character: go back to where it starts.
-  while (end < bytes.length && end > 0 && (bytes[end]! & 0xc0) === 0x80) end--;
-  return bytes.subarray(0, end);
-}
-
 export const encodeL2 = {
   hello: (session: Uint8Array, received: number) =>
     make(types.hello, 20, (body, view) => {
@@ -213,7 +192,7 @@ export const encodeL2 = {
     make(types.pong, PING_BYTES, (body) => body.set(bytes.subarray(0, PING_BYTES))),
   /** Null: the text is empty or longer than a notice may be. */
   notice: (text: string): Uint8Array<ArrayBuffer> | null => {
-    const bytes = utf8.encode(text);
+    const bytes = utf8(text);
     if (bytes.length < 2 || bytes.length > l2Limits.noticeBytes) return null;
     return make(types.notice, bytes.length, (body) => body.set(bytes));
   },

@@ -1,10 +1,10 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type L2Message, decodeL2, encodeL2 } from "#protocol/virga-l2";
+import { bytesOf, hex } from "../../support/hex.ts";
 import { valueOf } from "../../support/outcome.ts";
 
-const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
-const bytes = (text: string) => Uint8Array.from(Buffer.from(text, "hex"));
+const bytes = bytesOf;
 const id = "000102030405060708090a0b0c0d0e0f";
 const frame = "ffffffffffff0200000000020806";
 
