@@ -99,6 +99,13 @@ export function describe(failure: Failure): FailureText {
         `It lacks ${failure.feature}.`,
         false,
       );
+    case "tunnel-refused":
+      return text(
+        "The internet is closed to this machine",
+        "The machine goes on without it.",
+        failure.sentence,
+        true,
+      );
     case "guest-crashed":
       return text(
         "The machine crashed",

@@ -1,22 +1,6 @@
-import { Index } from "solid-js";
 import type { MachineView } from "../machine/create-machine.ts";
 import * as show from "../numbers.ts";
-
-/** Rows keep their place, so a new number changes one piece of text and nothing else is laid out again. */
-function Facts(props: { rows: readonly (readonly [string, string])[] }) {
-  return (
-    <dl class="facts-list">
-      <Index each={props.rows}>
-        {(row) => (
-          <>
-            <dt>{row()[0]}</dt>
-            <dd>{row()[1]}</dd>
-          </>
-        )}
-      </Index>
-    </dl>
-  );
-}
+import { Facts } from "./facts.tsx";
 
 const share = (part: number | undefined, whole: number | undefined) =>
   part === undefined || !whole ? 0 : Math.min(1, part / whole);

@@ -68,7 +68,7 @@ export function SettingsDialog(props: {
     );
   return (
     <Dialog title="Settings" onClose={() => props.onClose()}>
-      <p class="muted">Memory and start take effect at the next start.</p>
+      <p class="muted">Memory, start and network take effect at the next start.</p>
       <Choice
         name="memoryMiB"
         label="Memory"
@@ -84,6 +84,15 @@ export function SettingsDialog(props: {
         label="Start"
         value={values().boot ?? ""}
         options={[["", "As the machine wishes"], ...props.boot.map(({ id, label }) => [id, label] as const)]}
+      />
+      <Choice
+        name="network"
+        label="Network"
+        value={values().network}
+        options={[
+          ["tunnel", "The internet, through this site"],
+          ["off", "No cable"],
+        ]}
       />
       <Choice
         name="theme"

@@ -9,6 +9,7 @@ const shortcuts = [
   ["Ctrl+Shift+V", "Paste into the terminal"],
   ["P", "Pause, or go on"],
   ["D", "Show or hide the details"],
+  ["N", "Show or hide the network"],
   ["F", "Full screen"],
 ] as const;
 

@@ -1,12 +1,15 @@
 import { A } from "@solidjs/router";
 import { Show } from "solid-js";
 import type { MachineView } from "../machine/create-machine.ts";
+import type { NetworkState } from "#protocol/network-messages";
 import { Icon } from "./icons.tsx";
 
 export interface ToolbarProps {
   name: string;
   view: MachineView;
   details: boolean;
+  network: boolean;
+  networkState: NetworkState;
   screen: "terminal" | "text";
   onStart(): void;
   onPause(): void;
@@ -14,6 +17,7 @@ export interface ToolbarProps {
   onPower(): void;
   onFullScreen(): void;
   onDetails(): void;
+  onNetwork(): void;
   onSettings(): void;
   onScreen(): void;
 }
@@ -77,6 +81,15 @@ export function Toolbar(props: ToolbarProps) {
       </Show>
       <button class="quiet" aria-label="Full screen" onClick={() => props.onFullScreen()}>
         <Icon name="full" />
+      </button>
+      <button
+        class="quiet"
+        aria-label="Network"
+        aria-pressed={props.network}
+        data-network={props.networkState}
+        onClick={() => props.onNetwork()}
+      >
+        <Icon name="network" />
       </button>
       <button class="quiet" aria-label="Settings" onClick={() => props.onSettings()}>
         <Icon name="settings" />

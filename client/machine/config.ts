@@ -12,6 +12,14 @@ export const Settings = z.strictObject({
   boot: z.optional(z.string().check(z.regex(/^[a-z0-9-]{1,32}$/))),
   /** Another disk than the image's own: a manifest hash. */
   disk: z.optional(z.string().check(z.regex(/^[0-9a-f]{64}$/))),
+  /** Where the machine's network cable leads: to the site's tunnel, or nowhere. */
+  network: z._default(z.enum(["tunnel", "off"]), "tunnel"),
+  /** Another tunnel than the site's own: a ws(s) or http(s) address, with the address that gives its session. */
+  tunnel: z.optional(z.string().check(z.regex(/^(wss?|https?):\/\/[^\s]{1,500}$|^\/[^\s]{0,500}$/))),
+  /** A name that machines in other tabs of this browser share to be on one network. */
+  room: z.optional(z.string().check(z.regex(/^[a-z0-9-]{1,32}$/))),
+  /** Invite to a network that machines in other browsers share. */
+  invite: z.optional(z.string().check(z.regex(/^[A-Za-z0-9_-]{16,128}$/))),
   /** How much the machine writes to the browser's console. */
   log: z._default(z.enum(["error", "warn", "info", "debug"]), "warn"),
   /** Colours: the system's, or always one of them. */
@@ -39,6 +47,9 @@ const addressNames: { readonly [parameter: string]: { name: SettingName; read: (
     mem: { name: "memoryMiB", read: Number },
     boot: { name: "boot", read: String },
     disk: { name: "disk", read: String },
+    net: { name: "network", read: String },
+    room: { name: "room", read: String },
+    lan: { name: "invite", read: String },
     log: { name: "log", read: String },
     theme: { name: "theme", read: String },
     font: { name: "fontSize", read: Number },

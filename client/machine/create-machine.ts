@@ -11,6 +11,7 @@ import type {
   Touch,
 } from "#protocol/storage-messages";
 import type { Settings } from "./config.ts";
+import type { Network } from "./create-network.ts";
 
 export interface TextScreen {
   readonly columns: number;
@@ -161,6 +162,7 @@ export function createMachine(outputs: MachineOutputs) {
     entry: CatalogueEntry,
     settings: Settings,
     size: { columns: number; rows: number },
+    network: Network,
   ): Promise<void> {
     const { definition } = entry;
     const boot = definition?.boot.find(({ id }) => id === settings.boot) ?? definition?.boot[0];
@@ -187,6 +189,8 @@ export function createMachine(outputs: MachineOutputs) {
       persistent: opened.every(({ persistent }) => persistent),
       progress: "Reading the kernel",
     });
+    const plug = await network.plug(entry.slug, definition, settings);
+    if (mine !== machine) return;
     const ports = [...opened, kernel, ...(initrd ? [initrd] : [])].map(({ port }) => port);
     send(
       {
@@ -196,11 +200,12 @@ export function createMachine(outputs: MachineOutputs) {
         disks: opened.map(({ port, sizeBytes }) => ({ port, sizeBytes, readOnly: false })),
         kernel: { port: kernel.port, sizeBytes: kernel.sizeBytes },
         ...(initrd ? { initrd: { port: initrd.port, sizeBytes: initrd.sizeBytes } } : {}),
+        ...(plug ? { nics: [plug.nic] } : {}),
         wallClockMs: Date.now(),
         log: settings.log,
         ...size,
       },
-      ports,
+      [...ports, ...(plug?.transfer ?? [])],
     );
   }
 

@@ -15,6 +15,7 @@ import type { Failure } from "#protocol/failure";
 import { DetailsPanel } from "../components/details-panel.tsx";
 import { Confirm } from "../components/dialog.tsx";
 import { KeyBar } from "../components/key-bar.tsx";
+import { NetworkPanel } from "../components/network-panel.tsx";
 import { Rain, type RainHandle } from "../components/rain.tsx";
 import { SettingsDialog } from "../components/settings-dialog.tsx";
 import { ShortcutsDialog } from "../components/shortcuts-dialog.tsx";
@@ -26,6 +27,7 @@ import { Trouble } from "../components/trouble.tsx";
 import { capabilities } from "../machine/capabilities.ts";
 import { findImage } from "../machine/catalogue.ts";
 import { createMachine, diskName, disksOf } from "../machine/create-machine.ts";
+import { createNetwork } from "../machine/create-network.ts";
 import { exportDisk, forgetChanges } from "../machine/disk-files.ts";
 import { settings } from "../machine/settings.ts";
 import * as show from "../numbers.ts";
@@ -64,6 +66,16 @@ export default function MachinePage() {
   const [terminal, setTerminal] = createSignal<TerminalHandle>();
   const [asked, ask] = createSignal<Question>();
   const [details, setDetails] = createSignal(matchMedia("(min-width: 1000px)").matches);
+  const [networkShown, setNetworkShown] = createSignal(false);
+  /** One panel at a time beside the screen. */
+  const showNetwork = () => {
+    setNetworkShown(!networkShown());
+    if (networkShown()) setDetails(false);
+  };
+  const showDetails = () => {
+    setDetails(!details());
+    if (details()) setNetworkShown(false);
+  };
   const [screen, setScreen] = createSignal<"terminal" | "text">("terminal");
   const [exported, setExported] = createSignal<string>();
   const [notice, setNotice] = createSignal<Failure>();
@@ -79,7 +91,11 @@ export default function MachinePage() {
     },
     onTouches: (touches) => rain?.fall(touches),
   });
+  const network = createNetwork();
   const { view } = machine;
+  createEffect(() => {
+    if (view.phase === "off") untrack(() => network.stop());
+  });
   const busy = () => ["starting", "running", "paused"].includes(view.phase);
 
   async function start(): Promise<void> {
@@ -89,7 +105,7 @@ export default function MachinePage() {
     await settings.loaded;
     console.clear();
     setNotice(undefined);
-    await machine.start(chosen, settings.resolved().values, console.size());
+    await machine.start(chosen, settings.resolved().values, console.size(), network);
     console.focus();
   }
 
@@ -132,7 +148,8 @@ export default function MachinePage() {
       "?": () => ask("shortcuts"),
       Enter: () => terminal()?.focus(),
       p: () => busy() && pause(),
-      d: () => setDetails(!details()),
+      d: showDetails,
+      n: showNetwork,
       f: () => void page.requestFullscreen?.(),
     };
     const action = actions[event.key];
@@ -192,7 +209,10 @@ export default function MachinePage() {
         onReset={() => ask("reset")}
         onPower={() => ask("power-off")}
         onFullScreen={() => void page.requestFullscreen?.()}
-        onDetails={() => setDetails(!details())}
+        network={networkShown()}
+        networkState={network.view.state}
+        onNetwork={showNetwork}
+        onDetails={showDetails}
         onSettings={() => ask("settings")}
         onScreen={() => setScreen(screen() === "text" ? "terminal" : "text")}
       />
@@ -264,6 +284,9 @@ export default function MachinePage() {
             </Match>
           </Switch>
         </main>
+        <Show when={networkShown()}>
+          <NetworkPanel network={network} />
+        </Show>
         <Show when={details()}>
           <DetailsPanel
             view={view}

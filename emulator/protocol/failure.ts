@@ -22,6 +22,8 @@ export type Failure =
   | { readonly code: "expired" }
   | { readonly code: "out-of-range"; readonly sizeBytes: number }
   | { readonly code: "unsupported"; readonly feature: string }
+  /** The network of a machine, which goes on without: a sentence of the gateway's. */
+  | { readonly code: "tunnel-refused"; readonly sentence: string }
   /** Our bug, or the guest's. */
   | { readonly code: "guest-crashed"; readonly problem: string }
   | { readonly code: "internal"; readonly incident: string };
@@ -50,6 +52,7 @@ export const httpStatus = {
   expired: 403,
   "out-of-range": 416,
   unsupported: 501,
+  "tunnel-refused": 403,
   "guest-crashed": 500,
   internal: 500,
 } as const satisfies Record<Failure["code"], number>;

@@ -20,6 +20,7 @@ const examples: { readonly [Code in Failure["code"]]: Extract<Failure, { code: C
   expired: { code: "expired" },
   "out-of-range": { code: "out-of-range", sizeBytes: 512 },
   unsupported: { code: "unsupported", feature: "SIMD" },
+  "tunnel-refused": { code: "tunnel-refused", sentence: "The operator has switched it off." },
   "guest-crashed": { code: "guest-crashed", problem: "Triple fault." },
   internal: { code: "internal", incident: "abc" },
 };

@@ -1,0 +1,140 @@
+import { For, Show } from "solid-js";
+import type { FlowRow } from "#protocol/network-messages";
+import { describe } from "../failure-text.ts";
+import type { Network, NetworkView } from "../machine/create-network.ts";
+import * as show from "../numbers.ts";
+import { reasonWords } from "../refusal-text.ts";
+import { Facts } from "./facts.tsx";
+
+/** One sentence that is true of the network now. */
+export function networkSentence(view: NetworkView): string {
+  if (!view.cable) return "The cable is out. The machine sees a card without a link.";
+  switch (view.state) {
+    case "off":
+      return "This machine has no network.";
+    case "connecting":
+      return "Connecting…";
+    case "online":
+      return "Connected.";
+    case "reconnecting":
+      return `The connection was lost; what the machine has open waits.${
+        view.retryInMs ? ` Trying again in ${show.seconds(view.retryInMs)}.` : ""
+      }`;
+    case "refused":
+      return "There is no internet here. The machine goes on without.";
+    default:
+      return view.state satisfies never;
+  }
+}
+
+const rate = (bytesPerSecond: number | undefined): string =>
+  bytesPerSecond === undefined ? show.unknown : `${show.bytes(Math.round(bytesPerSecond))}/s`;
+
+const stateWords: { readonly [State in FlowRow["state"]]: string } = {
+  opening: "opening",
+  open: "open",
+  closed: "ended",
+  refused: "refused",
+};
+
+function Flow(props: { flow: FlowRow }) {
+  return (
+    <li data-state={props.flow.state}>
+      <span class="flow-name">
+        {props.flow.direction === "in" ? "← " : ""}
+        {props.flow.host}
+        <span class="muted">:{props.flow.port}</span>
+      </span>
+      <span class="flow-bytes">
+        {show.bytes(props.flow.receivedBytes)} ↓ {show.bytes(props.flow.sentBytes)} ↑
+      </span>
+      <span class="muted" title={props.flow.problem}>
+        {reasonWords(props.flow.reason) || stateWords[props.flow.state]}
+      </span>
+    </li>
+  );
+}
+
+function Recording(props: { network: Network }) {
+  const capture = () => props.network.view.stats?.capture;
+  return (
+    <Show
+      when={capture()}
+      fallback={
+        <button class="quiet" onClick={() => props.network.capture(true)}>
+          Record packets
+        </button>
+      }
+    >
+      {(recorded) => (
+        <>
+          <p class="muted" role="status">
+            {recorded().frames.toLocaleString("en")} packets, {show.bytes(recorded().bytes)}
+            {recorded().dropped > 0 ? `; ${recorded().dropped.toLocaleString("en")} did not fit` : ""}.
+          </p>
+          <button class="primary" onClick={() => props.network.saveCapture()}>
+            Save for Wireshark
+          </button>
+          <button class="quiet" onClick={() => props.network.capture(false)}>
+            Stop and forget
+          </button>
+        </>
+      )}
+    </Show>
+  );
+}
+
+/** What the machine's network is doing, and the few things a person may do to it. */
+export function NetworkPanel(props: { network: Network }) {
+  const view = () => props.network.view;
+  return (
+    <aside class="panel" aria-label="Network">
+      <h2>Network</h2>
+      <p role="status">{networkSentence(view())}</p>
+      <Show when={view().failure}>
+        {(failure) => <p class="muted">{`${describe(failure()).title}. ${describe(failure()).advice}`}</p>}
+      </Show>
+      <div class="actions">
+        <Show when={view().state === "refused" || view().state === "reconnecting"}>
+          <button class="primary" onClick={() => props.network.reconnect()}>
+            Try again now
+          </button>
+        </Show>
+        <Show when={view().state !== "off"}>
+          <button
+            class="quiet"
+            aria-pressed={!view().cable}
+            onClick={() => props.network.setCable(!view().cable)}
+          >
+            {view().cable ? "Pull the cable" : "Plug the cable in"}
+          </button>
+        </Show>
+      </div>
+      <Facts
+        rows={[
+          ["Round trip", show.seconds(view().stats?.rttMs ?? undefined)],
+          ["Down", rate(view().stats?.receivedPerSecond)],
+          ["Up", rate(view().stats?.sentPerSecond)],
+          ["Received so far", show.bytes(view().stats?.receivedBytes)],
+          ["Sent so far", show.bytes(view().stats?.sentBytes)],
+          ["Packets lost here", view().stats?.droppedFrames.toLocaleString("en") ?? show.unknown],
+        ]}
+      />
+      <h2>Connections</h2>
+      <Show
+        when={view().flows.length > 0}
+        fallback={<p class="muted">What the machine connects to is listed here.</p>}
+      >
+        <ul class="flows">
+          <For each={view().flows}>{(flow) => <Flow flow={flow} />}</For>
+        </ul>
+      </Show>
+      <Show when={view().state !== "off"}>
+        <h2>Packets</h2>
+        <div class="actions">
+          <Recording network={props.network} />
+        </div>
+      </Show>
+    </aside>
+  );
+}

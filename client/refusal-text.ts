@@ -1,0 +1,51 @@
+import type { FlowRow } from "#protocol/network-messages";
+
+/** Why a connection was refused, or how it ended, in a few words for a list. Empty: nothing to say. */
+export function reasonWords(reason: FlowRow["reason"]): string {
+  switch (reason) {
+    case undefined:
+    case "done":
+      return "";
+    case "reset":
+      return "cut off";
+    case "timeout":
+      return "no answer";
+    case "egress-off":
+      return "the internet is off on this site";
+    case "needs-account":
+      return "sign in to reach the internet";
+    case "denied-port":
+      return "this site does not allow this port";
+    case "denied-name":
+    case "denied-address":
+      return "this site does not allow this destination";
+    case "private-address":
+      return "private addresses are not reachable";
+    case "too-many-flows":
+      return "too many connections are open";
+    case "too-many-connections":
+      return "too many new connections; slower";
+    case "too-many-hosts":
+      return "too many different hosts; slower";
+    case "too-many-bytes":
+      return "the data for today is used up";
+    case "looks-like-a-scan":
+      return "stopped: it looks like a scan";
+    case "platform-port":
+      return "the cloud does not allow this port";
+    case "platform-address":
+      return "the cloud cannot reach this host";
+    case "no-udp":
+      return "only TCP leaves this network";
+    case "name-not-found":
+      return "there is no such name";
+    case "refused":
+      return "the host refused";
+    case "unreachable":
+      return "the host cannot be reached";
+    case "failed":
+      return "could not be opened";
+    default:
+      return reason satisfies never;
+  }
+}

@@ -1,0 +1,64 @@
+import { joinBrowserRoom } from "./network/browser-room.ts";
+import { realClock } from "./network/clock.ts";
+import { enterSession, webSocketUrl } from "./network/gateway.ts";
+import { NetworkService } from "./network/network-service.ts";
+import { TunnelUplink } from "./network/tunnel-uplink.ts";
+import { openFrameLink } from "./protocol/frame-link.ts";
+import type { NetworkCommand, NetworkNotice, NetworkPath } from "./protocol/network-messages.ts";
+import type { Uplink, UplinkEvents } from "./network/uplink.ts";
+
+/** The network worker: from the card's wire to the tunnel, and nothing that the machine waits for. */
+let service: NetworkService | undefined;
+
+function makeUplink(path: NetworkPath, events: UplinkEvents): Uplink | undefined {
+  switch (path.kind) {
+    case "off":
+      return undefined;
+    case "tunnel": {
+      const url = new URL(webSocketUrl(path.tunnelUrl, self.location.origin));
+      if (path.invite) url.searchParams.set("lan", path.invite);
+      return new TunnelUplink(
+        {
+          clock: realClock,
+          openSocket: (address, protocol) => new WebSocket(address, protocol),
+          enter: () => enterSession((...request) => fetch(...request), path.sessionUrl),
+        },
+        url.href,
+        events,
+      );
+    }
+    default:
+      return path satisfies never;
+  }
+}
+
+function start({ path, link, room }: Extract<NetworkCommand, { type: "start" }>): void {
+  service?.close();
+  service = new NetworkService(
+    {
+      clock: realClock,
+      notify: (notice: NetworkNotice) => self.postMessage(notice),
+      makeUplink: (events) => makeUplink(path, events),
+      joinRoom: (hear) => (room === undefined ? undefined : joinBrowserRoom(room, hear)),
+    },
+    openFrameLink(link),
+  );
+}
+
+self.onmessage = ({ data }: MessageEvent<NetworkCommand>) => {
+  switch (data.type) {
+    case "start":
+      return start(data);
+    case "reconnect":
+      return service?.reconnect();
+    case "cable":
+      return service?.setCable(data.connected);
+    case "capture":
+      return service?.setCapture(data.on);
+    case "capture-file":
+      return service?.captureFile();
+    default:
+      return data satisfies never;
+  }
+};
+self.addEventListener("online", () => service?.reconnect());
