@@ -3,7 +3,13 @@ import { resolveSettings, settingsInAddress } from "../../client/machine/config.
 
 test("defaults stand where nobody says anything", () => {
   const { values, from, problems } = resolveSettings(undefined, undefined, undefined);
-  expect(values).toEqual({ log: "warn", theme: "system", fontSize: 14, screenReader: false });
+  expect(values).toEqual({
+    network: "tunnel",
+    log: "warn",
+    theme: "system",
+    fontSize: 14,
+    screenReader: false,
+  });
   expect(from.memoryMiB).toBe("default");
   expect(problems).toEqual([]);
 });
