@@ -7,6 +7,10 @@ export interface Encoding {
   readonly map: number;
   readonly opcode: number;
   readonly prefix?: string;
+  /** VEX only: VEX.L and VEX.W where the encoding fixes them, and whether the memory operand has an index vector. */
+  readonly length?: 128 | 256;
+  readonly w?: 0 | 1;
+  readonly vsib?: boolean;
   readonly modrm: boolean;
   readonly plusRegister: boolean;
   readonly digit?: number;
@@ -19,12 +23,12 @@ export interface Encoding {
 /** Reads the notation of the SDM (vol. 2 §3.1.1.1) with this project's restrictions; see instructions/row.ts. */
 export function parseEncoding(text: string): Encoding {
   const tokens = text.split(" ");
-  const vex = tokens[0] === "VEX" && tokens.shift() !== undefined;
+  if (text.startsWith("VEX.")) return parseVex(tokens, text);
   const first = tokens[0]!,
     second = tokens[1] ?? "";
   const mandatory = first === "NP" || (["66", "F3", "F2"].includes(first) && /^[0-9A-F]{2}/.test(second));
   const prefix = mandatory ? tokens.shift() : undefined;
-  let map = vex ? 3 : 0;
+  let map = 0;
   if (tokens[0] === "0F" && tokens.length > 1) {
     tokens.shift();
     map += 1;
@@ -40,6 +44,27 @@ export function parseEncoding(text: string): Encoding {
     plusRegister: head[2] !== undefined,
     ...(prefix ? { prefix } : {}),
     ...rest,
+  };
+}
+
+/** VEX.{128,256,LIG,LZ}[.66,.F3,.F2].{0F,0F38,0F3A}[.W0,.W1,.WIG] opcode … (SDM 2A §3.1.1.2); LZ is L = 0, LIG any L. */
+function parseVex([prefixes, opcode, ...tokens]: string[], text: string): Encoding {
+  const match = /^VEX\.(128|256|LIG|LZ)(?:\.(66|F3|F2))?\.(0F|0F38|0F3A)(?:\.(W0|W1|WIG))?$/.exec(prefixes!);
+  if (!match || !/^[0-9A-F]{2}$/.test(opcode ?? "")) throw new Error(`cannot read encoding "${text}"`);
+  const [, length, prefix = "NP", map, w] = match,
+    vsib = tokens.includes("vsib");
+  return {
+    map: 4 + ["0F", "0F38", "0F3A"].indexOf(map!),
+    opcode: Number.parseInt(opcode!, 16),
+    plusRegister: false,
+    prefix,
+    ...(length === "LIG" ? {} : { length: length === "256" ? 256 : 128 }),
+    ...(w === "W0" || w === "W1" ? { w: w === "W1" ? 1 : 0 } : {}),
+    ...(vsib ? { vsib } : {}),
+    ...readOperands(
+      tokens.filter((token) => token !== "vsib"),
+      text,
+    ),
   };
 }
 
@@ -103,6 +128,7 @@ const memorySizes: Record<string, number> = {
   d: 4,
   q: 8,
   dq: 16,
+  qq: 32,
   x: 16,
   ps: 16,
   pd: 16,
@@ -131,13 +157,14 @@ const traitBits: Partial<Record<Trait, number>> = {
   fpu: 128,
   sse: 256,
   mmx: 512,
+  avx: 1024,
 };
 const registerClasses: Record<string, number> = { G: 1, V: 2, P: 3, S: 4, C: 5, D: 6 };
 const rmClasses: Record<string, number> = { E: 1, R: 1, W: 2, U: 2, Q: 3, N: 3, M: 4 };
 const accumulators = new Set(["AL", "AX", "EAX", "RAX", "eAX", "rAX"]);
 /** Instructions whose first operand is memory that they only read. x87 stores begin with FST, FIST, FBSTP, FN or FX. */
 const readers =
-  /^(CMP|TEST|BT|MUL|IMUL|DIV|IDIV|PUSH|CALL|JMP|BOUND|U?COMIS[SD]|PTEST|L[GIL]DT|LTR|LMSW|VER[RW]|ARPL|LDMXCSR|FXRSTOR|XRSTOR\w*|CLFLUSH\w*|INVLPG|NOP|PREFETCH\w*|F(?!I?ST|BSTP|N|X)\w*)$/;
+  /^(CMP|TEST|BT|MUL|IMUL|DIV|IDIV|PUSH|CALL|JMP|BOUND|U?COMIS[SD]|PTEST|L[GIL]DT|LTR|LMSW|VER[RW]|ARPL|V?LDMXCSR|FXRSTOR|XRSTOR\w*|CLFLUSH\w*|INVLPG|NOP|PREFETCH\w*|F(?!I?ST|BSTP|N|X)\w*)$/;
 
 interface Operand {
   readonly letter: string;
@@ -231,6 +258,7 @@ export function encodeRow(row: Instruction, handler: number): number[] {
     .map((name) => immediateCodes[name]!);
   if (operands.includes("1")) immediates.push(immediateCodes["one"]!);
   const traits = row.traits.reduce((bits, trait) => bits | (traitBits[trait] ?? 0), 0);
+  const lanes = row.traits.includes("lanes");
   const firstIsMemory = read[0] !== undefined && "EMWQO".includes(read[0].letter);
   return [
     handler & 255,
@@ -245,9 +273,39 @@ export function encodeRow(row: Instruction, handler: number): number[] {
     traits >> 8,
     families.indexOf(row.handler as (typeof families)[number]) + 1,
     flagsOf(row, roles, encoding.modrm, firstIsMemory && !readers.test(mnemonic)),
-    of("B") ? 1 : 0,
-    encoding.prefix === "66" ? 1 : 0,
-    0,
+    of("B") ? 1 : of("H") ? 2 : 0,
+    (encoding.prefix === "66" ? 1 : 0) | (lanes ? 2 : 0) | (encoding.vsib ? 4 : 0),
+    lanes ? laneShape(row, encoding, memoryCode, read) : 0,
     0,
   ];
+}
+
+/** Element functions of which the upper lane takes bits of the immediate further up: by how many (SDM 2A "BLENDPS" …). */
+const immediateSteps: Record<string, number> = {
+  blendpd: 2,
+  shufpd: 2,
+  pickDoubles: 2,
+  mpsadbw: 3,
+  blendps: 4,
+};
+
+/**
+ * How vex.ts `lanes` runs an element function: bits 2:0 log2 of the source's bytes, bit 3 two lanes, bits 5:4 where the lanes
+ * lie (0 both operands side by side, 1 one shift count for all, 2 results of 8 bytes, 3 the destination is VEX.vvvv),
+ * bits 7:6 how many bits of the immediate a lane uses up (0, 2, 3, 4).
+ */
+function laneShape(
+  row: Instruction,
+  encoding: Encoding,
+  bytes: number,
+  operands: readonly (Operand | undefined)[],
+): number {
+  const two = encoding.length === 256,
+    [first, , last] = operands;
+  let kind = 0;
+  if (/^ps(ll|rl|ra)[wdq]$/.test(row.handler) && last?.letter === "W") kind = 1;
+  else if (two && first?.size === "dq") kind = 2;
+  else if (first?.letter === "H") kind = 3;
+  const step = [0, 2, 3, 4].indexOf(immediateSteps[row.handler] ?? 0);
+  return Math.log2(bytes) | (two ? 8 : 0) | (kind << 4) | (step << 6);
 }

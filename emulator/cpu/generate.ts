@@ -31,7 +31,7 @@ function findHandlers(): Map<string, { file: string; generic: boolean }> {
 async function loadRows(partial: boolean): Promise<readonly Instruction[]> {
   if (!partial) return (await import("./instructions.ts")).instructions;
   const rows: Instruction[] = [];
-  for (const name of ["base", "system", "simd", "x87"]) {
+  for (const name of ["base", "system", "simd", "avx", "x87"]) {
     const file = join(here, "instructions", `${name}.ts`);
     if (!existsSync(file)) continue;
     const module = (await import(pathToFileURL(file).href)) as Record<string, readonly Instruction[]>;

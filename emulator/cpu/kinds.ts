@@ -50,6 +50,7 @@ export const kindNames: readonly string[] = [
   "K_FPU",
   "K_SSE",
   "K_MMX",
+  "K_AVX",
   // Arithmetic: K_ADD_RR8 + (operation * 5 + form) * 3 + size.
   ...arithmetic.flatMap((operation) =>
     forms.flatMap((form) => sizes.map((size) => `K_${operation}_${form}${size}`)),

@@ -13,7 +13,15 @@ export interface Candidate {
 }
 
 /** The key the decoder builds: see decoder.ts `selectRow`. */
-const KEY = { prefix: 0x3, digit: 0x1c, register: 0x20, rm: 0x1c0, w: 0x200, long: 0x400 } as const;
+const KEY = {
+  prefix: 0x3,
+  digit: 0x1c,
+  register: 0x20,
+  rm: 0x1c0,
+  w: 0x200,
+  long: 0x400,
+  wide: 0x800,
+} as const;
 
 export function candidatesOf(row: Instruction): Candidate[] {
   const encoding = parseEncoding(row.encoding);
@@ -27,6 +35,8 @@ export function candidatesOf(row: Instruction): Candidate[] {
   if (encoding.digit !== undefined) need(KEY.digit, encoding.digit << 2);
   if (encoding.form !== undefined) need(KEY.register, encoding.form === "reg" ? KEY.register : 0);
   if (encoding.rm !== undefined) need(KEY.rm, encoding.rm << 6);
+  if (encoding.length !== undefined) need(KEY.wide, encoding.length === 256 ? KEY.wide : 0);
+  if (encoding.w !== undefined) need(KEY.w, encoding.w === 1 ? KEY.w : 0);
   if (row.traits.includes("rex.w")) need(KEY.w, KEY.w);
   if (row.traits.includes("no-rex.w")) need(KEY.w, 0);
   if (row.traits.includes("i64")) need(KEY.long, 0);

@@ -207,10 +207,11 @@ export class VectorMachine {
     }
     const set64 = (name: string, value: bigint, offset = 0): void =>
       view.setBigUint64(at(name) + offset, value, true);
-    // PE MP ET NE WP AM PG; PSE PAE PGE OSFXSR OSXMMEXCPT FSGSBASE.
+    // PE MP ET NE WP AM PG; PSE PAE PGE OSFXSR OSXMMEXCPT FSGSBASE OSXSAVE; x87, SSE and AVX state.
     set64("CR0", 0x80050033n);
     set64("CR3", BigInt(KERNEL.tables));
-    set64("CR4", 0x106b0n);
+    set64("CR4", 0x506b0n);
+    set64("XCR0", 7n);
     set64("EFER", 0xd01n);
     set64("GDTR", HIGH + BigInt(KERNEL.gdt));
     view.setUint16(at("GDTR") + 8, 0x7f, true);
@@ -345,7 +346,10 @@ export class VectorMachine {
       const value = BigInt(`0x${state[name] ?? "0"}`);
       view.setBigUint64(at("GPR") + 8 * k, this.#bits === 64 ? value : value & 0xffffffffn, true);
     }
-    for (let k = 0; k < 16; k++) this.#setBytes(at("XMM") + 32 * k, state[`x${k}`], 16);
+    for (let k = 0; k < 16; k++) {
+      this.#setBytes(at("XMM") + 32 * k, state[`x${k}`], 16);
+      this.#setBytes(at("XMM") + 32 * k + 16, state[`y${k}`], 16);
+    }
     const top = (number("fsw") >> 11) & 7;
     for (let k = 0; k < 8; k++) this.#setBytes(at("X87") + 16 * ((top + k) & 7), state[`st${k}`], 10);
     view.setUint16(at("FCW"), number("fcw"), true);
@@ -477,11 +481,12 @@ export class VectorMachine {
     }
     const mask = FLAGS & ~Number.parseInt(vector.uf ?? "0", 16);
     differ("fl", (flags & mask).toString(16), (Number.parseInt(expect("fl")!, 16) & mask).toString(16));
-    for (let k = 0; k < count; k++) {
-      const actual = this.#getBytes(at("XMM") + 32 * k, 16),
-        expected = expect(`x${k}`) ?? "0".repeat(32);
+    for (let k = 0; k < 2 * count; k++) {
+      const name = `${k & 1 ? "y" : "x"}${k >> 1}`,
+        actual = this.#getBytes(at("XMM") + 16 * k, 16),
+        expected = expect(name) ?? "0".repeat(32);
       if (actual !== expected && !nearly(vector, actual, expected))
-        bad.push(`x${k} ${actual} not ${expected}`);
+        bad.push(`${name} ${actual} not ${expected}`);
     }
     this.#compareX87(vector, expect, bad);
     const ignored = Number.parseInt(vector.mm ?? "0", 16);

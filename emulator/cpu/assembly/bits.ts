@@ -7,7 +7,7 @@ import {
 import { RAX, RBX, RCX, RDX } from "./layout";
 import { commit, readable, rmReadable, writable } from "./memory";
 import { CMP, compute, shiftLeft, shiftRight, shiftRightSigned, signed, storeRegister } from "./operations";
-import { imm, linear, reg, rm } from "./uop";
+import { imm, linear, reg, rm, third } from "./uop";
 
 // @ts-ignore: decorator
 @inline function putRm<T>(u: usize, p: usize, value: T): void {
@@ -253,9 +253,6 @@ export function crc32<T>(u: usize): void {
 
 // ------------------------------------------------------------------------------------------------ BMI1, BMI2
 
-/** The register that VEX.vvvv names: its address is in the immediate's place. */
-// @ts-ignore: decorator
-@inline function third(u: usize): usize { return <usize>imm(u); }
 /** SF and ZF of the result, CF as given, OF = 0; AF and PF undefined. */
 // @ts-ignore: decorator
 @inline function bmiFlags<T>(result: T, c: u32): void { ccOp = OP_SHIFT | (log2Size<T>() << 4); ccDst = wide<T>(result); ccSrc = <u64>c; }

@@ -4,19 +4,22 @@
  * prefixes, ModRM, addressing forms, immediates, LOCK (SDM 2A chapter 2).
  *
  * A row of the table, 16 bytes: u16 handler @0, register class @2, rm class @3, operand-size rule @4, memory size @5,
- * immediates @6 @7, u16 traits @8, family of inlined operations @10, flags @11, uses VEX.vvvv @12, mandatory 66 @13.
+ * immediates @6 @7, u16 traits @8, family of inlined operations @10, flags @11, registers VEX.vvvv names @12 (0 none,
+ * 1 general, 2 vector), mandatory 66 and the V_ bits below @13, shape of the lanes @14.
  */
 import { GROUPS, OPCODES, ROWS } from "../../../build/generated/cpu/tables";
 import { HANDLERS } from "../../../build/generated/cpu/handlers";
-import { K_ADDRESS32, K_ADDRESS_SEGMENT, K_ADDRESS_WIDE, K_CALL, K_CALL_END, K_FPU, K_JO, K_MMX, K_REPEAT, K_RING0, K_SSE } from "../../../build/generated/cpu/kinds";
+import { K_ADDRESS32, K_ADDRESS_SEGMENT, K_ADDRESS_WIDE, K_AVX, K_CALL, K_CALL_END, K_FPU, K_JO, K_MMX, K_REPEAT, K_RING0, K_SSE } from "../../../build/generated/cpu/kinds";
 import { ADDRESS, GPR, MODE, PAGE_LINEAR, RAX, RBP, RSP, SEG_BASE, SEGMENTS, X87, XMM, ZERO } from "./layout";
 import { MODE_32, MODE_64, MODE_FLAT, MODE_REAL, MODE_USER } from "./mode";
 import { specialise } from "./specialise";
 import { PREFIX_66, PREFIX_67, PREFIX_LOCK, PREFIX_REP, PREFIX_REPNE, PREFIX_REX_W, UOP_BYTES } from "./uop";
 
 /** Traits and flags of a row: see encoding.ts. */
-const T_LOCKABLE: u32 = 1, T_ENDS: u32 = 2, T_RING0: u32 = 4, T_D64: u32 = 8, T_F64: u32 = 16, T_SIZED: u32 = 32, T_REP: u32 = 64, T_FPU: u32 = 128, T_SSE: u32 = 256, T_MMX: u32 = 512;
+const T_LOCKABLE: u32 = 1, T_ENDS: u32 = 2, T_RING0: u32 = 4, T_D64: u32 = 8, T_F64: u32 = 16, T_SIZED: u32 = 32, T_REP: u32 = 64, T_FPU: u32 = 128, T_SSE: u32 = 256, T_MMX: u32 = 512, T_AVX: u32 = 1024;
 const F_MODRM: u32 = 1, F_REG_BYTE: u32 = 2, F_RM_BYTE: u32 = 4, F_WRITES: u32 = 8, F_BIT_STRING: u32 = 16, F_POP: u32 = 32, F_MEMORY_ONLY: u32 = 64, F_REGISTER_ONLY: u32 = 128;
+/** Bits of a row @13: the handler is run for each 128-bit lane; the memory operand has a vector of indices. */
+const V_LANES: u32 = 2, V_VSIB: u32 = 4;
 const DS_NUMBER: u32 = 3, SS_NUMBER: u32 = 2, NO_SEGMENT: u32 = 8;
 const MAX_LENGTH: u32 = 15;
 
@@ -29,7 +32,7 @@ export function forgetChecks(): void { checked = 0; }
 
 // State of the instruction being decoded.
 let start: usize = 0, cursor: usize = 0, limit: usize = 0;
-let mode: u32 = 0, prefixBits: u32 = 0, rex: u32 = 0, segment: u32 = NO_SEGMENT, mandatory: u32 = 0, vvvv: u32 = 0, vex: bool = false;
+let mode: u32 = 0, prefixBits: u32 = 0, rex: u32 = 0, segment: u32 = NO_SEGMENT, mandatory: u32 = 0, vvvv: u32 = 0, vex: bool = false, vexLong: bool = false;
 let map: u32 = 0, opcodeByte: u32 = 0, modrm: u32 = 0, row: usize = 0, rowFlags: u32 = 0;
 let operandSize: u32 = 0, addressSize: u32 = 0;
 let place: usize = 0, pageOffset: u32 = 0, blockIndex: u32 = 0;
@@ -64,6 +67,9 @@ export function decode(from: usize, available: u32, out: usize, offset: u32, ind
 /** Table indices of the handlers that raise #UD and #GP(0); set at reset (index.ts). */
 let undefinedHandler: u32 = 0, tooLongHandler: u32 = 0;
 export function setFaultHandlers(undefinedIndex: u32, tooLongIndex: u32): void { undefinedHandler = undefinedIndex; tooLongHandler = tooLongIndex; }
+/** Table index of vex.ts `lanes`. */
+let lanesHandler: u32 = 0;
+export function setLanesHandler(index: u32): void { lanesHandler = index; }
 /** The operands turned out to be impossible: #UD. */
 let rejected: bool = false;
 
@@ -77,7 +83,7 @@ function emitFault(out: usize, handler: u32): u32 {
 // ------------------------------------------------------------------------------------------------ prefixes and opcode
 
 function readOpcode(): u32 {
-  prefixBits = 0; rex = 0; segment = NO_SEGMENT; mandatory = 0; vex = false; rejected = false; vvvv = 0;
+  prefixBits = 0; rex = 0; segment = NO_SEGMENT; mandatory = 0; vex = false; vexLong = false; rejected = false; vvvv = 0;
   const long = (mode & MODE_64) != 0;
   let b: u32;
   for (;;) {
@@ -101,7 +107,8 @@ function readOpcode(): u32 {
     if (b == 0xffffffff) return UNDEFINED;
   }
   opcodeByte = b;
-  if (rex & 8) prefixBits |= PREFIX_REX_W;
+  // Outside 64-bit mode VEX.W can tell instructions apart, but widens no general register.
+  if (rex & 8 && long) prefixBits |= PREFIX_REX_W;
   const entry = <u32>load<u16>(OPCODES + ((map << 8 | b) << 1));
   if (!entry) return UNDEFINED;
   row = entry & 0x8000 ? ROWS + ((entry & 0x7fff) << 4) : selectRow(GROUPS + (entry << 1), long);
@@ -129,7 +136,7 @@ function takePrefix(b: u32, long: bool): void {
   }
 }
 
-/** Reads a VEX prefix and the opcode after it (SDM 2A §2.3.5). Only VEX.L0 encodings of general registers exist here. */
+/** Reads a VEX prefix and the opcode after it (SDM 2A §2.3.5). Outside 64-bit mode its upper register bits mean nothing. */
 function readVex(first: u32): u32 {
   const long = (mode & MODE_64) != 0;
   if ((mode & MODE_REAL) || rex || (prefixBits & (PREFIX_66 | PREFIX_REP | PREFIX_REPNE | PREFIX_LOCK))) return 0xffffffff;
@@ -144,10 +151,10 @@ function readVex(first: u32): u32 {
     if (byte & 0x80) rex |= 8;
     if (map < 4 || map > 6) return 0xffffffff;
   }
-  if (!long) rex = 0x40;
+  if (!long) rex = 0x40 | (rex & 8);
   vvvv = (~byte >> 3) & (long ? 15 : 7);
   mandatory = byte & 3;
-  if (byte & 4) return 0xffffffff;
+  vexLong = (byte & 4) != 0;
   return next8();
 }
 
@@ -156,8 +163,8 @@ function selectRow(group: usize, long: bool): usize {
   const head = <u32>load<u16>(group);
   const m = head & 0x100 ? <u32>load<u8>(cursor) : 0;
   if ((head & 0x100) && cursor >= limit) { cursor++; return 0; }
-  // The key of generate.ts: mandatory prefix, ModRM.reg, register form, ModRM.rm, REX.W, 64-bit mode.
-  const key = mandatory | ((m >> 3) & 7) << 2 | (m >= 0xc0 ? 0x20 : 0) | (m & 7) << 6 | (rex & 8) << 6 | (long ? 0x400 : 0);
+  // The key of generate.ts: mandatory prefix, ModRM.reg, register form, ModRM.rm, REX.W, 64-bit mode, VEX.L.
+  const key = mandatory | ((m >> 3) & 7) << 2 | (m >= 0xc0 ? 0x20 : 0) | (m & 7) << 6 | (rex & 8) << 6 | (long ? 0x400 : 0) | (vexLong ? 0x800 : 0);
   for (let count = head & 0xff, p = group + 2; count > 0; count--, p += 6) {
     if ((key & load<u16>(p)) == load<u16>(p, 2)) return ROWS + (<usize>load<u16>(p, 4) << 4);
   }
@@ -174,12 +181,12 @@ function sizes(): void {
   if (mode & MODE_64) {
     if (rex & 8) size = 8;
     else if (traits & T_F64) size = 8;
-    else if (narrow && !load<u8>(row, 13)) size = 2;
+    else if (narrow && !(load<u8>(row, 13) & 1)) size = 2;
     else size = traits & T_D64 ? 8 : 4;
     addressSize = prefixBits & PREFIX_67 ? 4 : 8;
   } else {
     const wide = (mode & MODE_32) != 0;
-    size = wide != (narrow && !load<u8>(row, 13)) ? 4 : 2;
+    size = wide != (narrow && !(load<u8>(row, 13) & 1)) ? 4 : 2;
     addressSize = wide != ((prefixBits & PREFIX_67) != 0) ? 4 : 2;
   }
   switch (rule) {
@@ -201,7 +208,7 @@ function memoryBytes(): u32 {
   switch (code) {
     case 0xf0: return v;
     case 0xf1: return v == 8 ? 4 : v;
-    case 0xf2: return rex & 8 ? 8 : 4;
+    case 0xf2: return prefixBits & PREFIX_REX_W ? 8 : 4;
     case 0xf3: return v + 2;
     case 0xf4: return v * 2;
     case 0xf5: return mode & MODE_64 ? 10 : 6;
@@ -248,14 +255,17 @@ function rmOperand(): usize {
 /** ModRM, SIB and displacement (SDM 2A §2.1.5). */
 function readAddress(): void {
   base = ZERO; index = ZERO; scale = 0; displacement = 0;
-  if (addressSize == 2) { readAddress16(); return; }
   const mod = modrm >> 6;
   let number = modrm & 7;
+  // A vector of indices stands in a SIB byte, and 16-bit addresses have none (SDM 2A §2.3.12).
+  if ((load<u8>(row, 13) & V_VSIB) && (number != 4 || addressSize == 2)) { rejected = true; return; }
+  if (addressSize == 2) { readAddress16(); return; }
   if (number == 4) {
     const sib = next8();
     number = sib & 7;
     const indexNumber = ((sib >> 3) & 7) | ((rex & 2) << 2);
-    if (indexNumber != 4) { index = GPR + (indexNumber << 3); scale = sib >> 6; }
+    if (load<u8>(row, 13) & V_VSIB) { index = XMM + (indexNumber << 5); scale = sib >> 6; }
+    else if (indexNumber != 4) { index = GPR + (indexNumber << 3); scale = sib >> 6; }
     if (number != 5 || mod) base = GPR + ((number | ((rex & 1) << 3)) << 3);
     else displacement = <i64>next32();
   } else if (number == 5 && !mod) {
@@ -328,18 +338,22 @@ function readImmediatesAndEmit(): void {
     if (load<u8>(row, 7)) { const first = immediate; readImmediate(load<u8>(row, 7)); second = immediate; immediate = first; }
   }
   if ((prefixBits & PREFIX_LOCK) && (!(traits & T_LOCKABLE) || !isMemory)) rejected = true;
-  if (load<u8>(row, 12)) immediate = <i64>(GPR + (vvvv << 3));
-  else if (vex && vvvv) rejected = true;
+  const lanes = (load<u8>(row, 13) & V_LANES) != 0;
+  if (load<u8>(row, 12)) immediate = (immediate & 0xff) | <i64>(load<u8>(row, 12) == 1 ? GPR + (vvvv << 3) : XMM + (vvvv << 5)) << 16;
+  else if (lanes) immediate = (immediate & 0xff) | <i64>registerAddress << 16;
+  if (vex && vvvv && !load<u8>(row, 12)) rejected = true;
   if (rejected || cursor > limit) return;
   emitChecks(traits);
+  if (traits & T_AVX) operandSize = lanes ? <u32>load<u8>(row, 14) : vexLong ? 32 : 16;
   const handler = load<u32>(HANDLERS + ((<usize>load<u16>(row) + (traits & T_SIZED ? <usize>ctz<u32>(operandSize) : 0)) << 2));
   decodedEnd = (traits & T_ENDS) != 0;
   const defaultSegment: u32 = base == RSP || base == RBP ? SS_NUMBER : DS_NUMBER;
   const overridden = segment != NO_SEGMENT;
   if (!overridden) segment = isMemory ? defaultSegment : DS_NUMBER;
-  if (isMemory) emitAddress(registerAddress, overridden);
+  if (isMemory && !(load<u8>(row, 13) & V_VSIB)) emitAddress(registerAddress, overridden);
   const u = place;
-  emit((traits & T_ENDS) ? K_CALL_END : (traits & T_REP) && (prefixBits & (PREFIX_REP | PREFIX_REPNE)) ? K_REPEAT : K_CALL, handler);
+  emit(lanes ? K_CALL : (traits & T_ENDS) ? K_CALL_END : (traits & T_REP) && (prefixBits & (PREFIX_REP | PREFIX_REPNE)) ? K_REPEAT : K_CALL, lanes ? lanesHandler : handler);
+  if (lanes) store<u16>(u, <u16>handler, 30);
   store<u16>(u, <u16>registerAddress, 4);
   store<u16>(u, <u16>rmAddress, 6);
   if (isMemory) {
@@ -375,10 +389,10 @@ function emit(kind: u32, handler: u32): void {
 
 function emitChecks(traits: u32): void {
   if ((traits & T_RING0) && !ring0()) emit(K_RING0, 0);
-  const needed = traits & (T_FPU | T_SSE | T_MMX) & ~checked;
+  const needed = traits & (T_FPU | T_SSE | T_MMX | T_AVX) & ~checked;
   if (!needed) return;
   checked |= needed;
-  emit(needed & T_FPU ? K_FPU : needed & T_SSE ? K_SSE : K_MMX, 0);
+  emit(needed & T_FPU ? K_FPU : needed & T_SSE ? K_SSE : needed & T_AVX ? K_AVX : K_MMX, 0);
 }
 // CPL 1 and 2 are not told apart from 0 by the mode word, so that the check stays in except for real mode, which is CPL 0.
 // @ts-ignore: decorator

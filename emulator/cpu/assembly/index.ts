@@ -3,7 +3,7 @@ import { bindHandlers, HANDLERS } from "../../../build/generated/cpu/handlers";
 import { flushBlocks, invalidateCode, prepareFusions } from "./blocks";
 import { stopRequested, withdrawBudget } from "./control";
 import * as points from "./debugger";
-import { setFaultHandlers } from "./decoder";
+import { setFaultHandlers, setLanesHandler } from "./decoder";
 import { clearTripleFault } from "./exceptions";
 import { clearFault } from "./fault";
 import { getRflags, setRflags } from "./flags";
@@ -13,6 +13,7 @@ import { emptyThirdBank } from "./memory";
 import { flushTlb } from "./mmu";
 import { clearInterruptShadow, setCpl, updateMode } from "./mode";
 import { resetState } from "./reset";
+import { lanes } from "./vex";
 
 export { run, step } from "./interpreter";
 
@@ -20,6 +21,7 @@ export function reset(ramBytes: u32): void {
   bindHandlers();
   prepareFusions();
   setFaultHandlers(load<u32>(changetype<usize>(undefined)), load<u32>(changetype<usize>(tooLong)));
+  setLanesHandler(load<u32>(changetype<usize>(lanes)));
   emptyThirdBank();
   resetState(ramBytes);
   flushBlocks();

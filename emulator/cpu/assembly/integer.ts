@@ -7,7 +7,7 @@ import {
 import { RAX, RBX, RDX, RFLAGS } from "./layout";
 import { commit, readable, rmReadable, storable, writable } from "./memory";
 import { ADC, ADD, AND, CMP, compute, decrement, increment, OR, productFlags, SBB, signed, signedProduct, storeRegister, SUB, TEST, writesBack, XOR } from "./operations";
-import { imm, linear, opcode, reg, rm } from "./uop";
+import { imm, linear, opcode, reg, rm, third } from "./uop";
 import { divideWide, multiplyHigh, multiplyHighSigned, remainder } from "./wide";
 
 // ------------------------------------------------------------------------------------------------ ADD … CMP, TEST
@@ -259,7 +259,7 @@ export function mulx<T>(u: usize): void {
   if (!p) return;
   const a = load<T>(RDX), b = load<T>(p);
   const high: u64 = sizeof<T>() == 8 ? multiplyHigh(<u64>a, <u64>b) : (wide<T>(a) * wide<T>(b)) >> 32;
-  storeRegister<T>(<usize>imm(u), <T>(wide<T>(a) * wide<T>(b)));
+  storeRegister<T>(third(u), <T>(wide<T>(a) * wide<T>(b)));
   storeRegister<T>(reg(u), <T>high);
 }
 

@@ -6,7 +6,7 @@ import {
   K_ADC_RI32, K_ADC_RI64, K_ADC_RR32, K_ADC_RR64, K_ADD_MI32, K_ADD_MI64, K_ADD_MI8, K_ADD_MR32, K_ADD_MR64, K_ADD_MR8, K_ADD_RI32, K_ADD_RI64, K_ADD_RI8, K_ADD_RM32, K_ADD_RM64,
   K_ADD_RM8, K_ADD_RR32, K_ADD_RR64, K_ADD_RR8, K_ADDRESS32, K_ADDRESS_SEGMENT, K_ADDRESS_WIDE, K_AND_MI32, K_AND_MI64, K_AND_MI8,
   K_AND_MR32, K_AND_MR64, K_AND_MR8, K_AND_RI32, K_AND_RI64, K_AND_RI8, K_AND_RM32, K_AND_RM64, K_AND_RM8, K_AND_RR32, K_AND_RR64,
-  K_AND_RR8, K_CALL, K_CALL_END, K_CALL_M64, K_CALL_NEAR64, K_CALL_R64, K_CMOV32, K_CMOV64, K_CMP_MI32, K_CMP_MI64, K_CMP_MI8,
+  K_AND_RR8, K_AVX, K_CALL, K_CALL_END, K_CALL_M64, K_CALL_NEAR64, K_CALL_R64, K_CMOV32, K_CMOV64, K_CMP_MI32, K_CMP_MI64, K_CMP_MI8,
   K_CMP_MR32, K_CMP_MR64, K_CMP_MR8, K_CMP_RI32, K_CMP_RI64, K_CMP_RI8, K_CMP_RM32, K_CMP_RM64, K_CMP_RM8, K_CMP_RR32, K_CMP_RR64,
   K_CMP_RR8, K_CROSS, K_DEC_M32, K_DEC_M64, K_DEC_R32, K_DEC_R64, K_END, K_FPU, K_IMUL_RR32, K_IMUL_RR64, K_INC_M32, K_INC_M64,
   K_INC_R32, K_INC_R64, K_JB, K_JBE, K_JL, K_JLE, K_JMP, K_JMP_M64, K_JMP_R64, K_JNB, K_JNBE, K_JNL, K_JNLE, K_JNO, K_JNP, K_JNS,
@@ -34,9 +34,9 @@ import { deliverException, deliverInterrupt, deliverNmi, nmiBlocked, tripleFault
 import { clearFault, fault, faultVector, GP, NM, nonCanonical, raise, SS_FAULT, UD } from "./fault";
 import { carry, ccDst, condition, IF, less, OP_SUB, overflow, parity, remember, rememberLogic, sign, TF, zero } from "./flags";
 import { acknowledgeInterrupt } from "./host";
-import { ADDRESS, CPL, CR0, CR4, CS, HALTED, INTR, MODE, NMI, PAGE_LINEAR, RBP, RFLAGS, RIP, RSP, SEG_BASE, UOP_POOL } from "./layout";
+import { ADDRESS, CPL, CR0, CR4, CS, HALTED, INTR, MODE, NMI, PAGE_LINEAR, RBP, RFLAGS, RIP, RSP, SEG_BASE, UOP_POOL, XCR0 } from "./layout";
 import { commit, readable, selectBank, storable, tlbRead, tlbSlot, tlbWrite, writable } from "./memory";
-import { canonical, clearInterruptShadow, CR0_EM, CR0_TS, CR4_OSFXSR, interruptShadow, MODE_64, MODE_TRACE } from "./mode";
+import { canonical, clearInterruptShadow, CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXSAVE, interruptShadow, MODE_64, MODE_TRACE } from "./mode";
 import { ADC, ADD, AND, CMP, compute, decrement, increment, multiply32, multiply64, OR, shiftLeft, shiftRight, shiftRightSigned, storeRegister, SBB, SUB, TEST, writesBack, XOR } from "./operations";
 import { imm, linear, reg, rm } from "./uop";
 
@@ -237,6 +237,12 @@ function checkExtension(kind: u32): bool {
   if (cr0 & CR0_TS) { raise(NM, 0); return false; }
   return true;
 }
+/** AVX: CR4.OSXSAVE and both vector components of XCR0, else #UD; then CR0.TS (SDM 2A §2.4). */
+function checkVectors(): bool {
+  if (!(load<u64>(CR4) & CR4_OSXSAVE) || (load<u64>(XCR0) & 6) != 6) { raise(UD, 0); return false; }
+  if (load<u64>(CR0) & CR0_TS) { raise(NM, 0); return false; }
+  return true;
+}
 
 // ------------------------------------------------------------------------------------------------ the switch
 
@@ -260,6 +266,7 @@ function execute(): void {
       case K_FPU: if (!checkExtension(K_FPU)) return stopped(u); u += 32; continue;
       case K_SSE: if (!checkExtension(K_SSE)) return stopped(u); u += 32; continue;
       case K_MMX: if (!checkExtension(K_MMX)) return stopped(u); u += 32; continue;
+      case K_AVX: if (!checkVectors()) return stopped(u); u += 32; continue;
       case K_ADD_RR8: registerRegister<u8>(ADD, u); u += 32; continue;
       case K_ADD_RR32: registerRegister<u32>(ADD, u); u += 32; continue;
       case K_ADD_RR64: registerRegister<u64>(ADD, u); u += 32; continue;

@@ -89,6 +89,9 @@ export const FCW: usize = STATE + 0x680, FSW: usize = STATE + 0x682, FTW: usize 
 /** Last x87 opcode (u16), instruction and data pointers (u64). */
 export const FOP: usize = STATE + 0x686, FIP: usize = STATE + 0x690, FDP: usize = STATE + 0x698;
 
+/** What vex.ts works on: a uop, a result of 32 bytes and 16 more, a source of 32 bytes. */
+export const LANE_UOP: usize = STATE + 0x700, LANE_RESULT: usize = STATE + 0x720, LANE_SOURCE: usize = STATE + 0x750;
+
 /** Bytes of a page-crossing or MMIO access while it is assembled: 64 bytes each, for one read and one write at a time. */
 export const READ_SCRATCH: usize = STATE + 0x800;
 export const WRITE_SCRATCH: usize = STATE + 0x840;

@@ -6,9 +6,11 @@ import { get, part, put, source } from "./simd-operand";
 import { begin, IE, isNan, isSignaling, note, noteDenormal, operand, settle } from "./simd-round";
 import { imm, reg } from "./uop";
 
-/** EQ LT LE UNORD, and their negations NEQ NLT NLE ORD: the ones that a quiet NaN makes invalid. */
-const EQ: u32 = 0, LT: u32 = 1, LE: u32 = 2, UNORD: u32 = 3;
-const SIGNALING: u32 = (1 << 1) | (1 << 2) | (1 << 5) | (1 << 6);
+/** Relations, and which of them each predicate 0 to 15 accepts, four bits each (SDM 2A table 3-1); 16 to 31 accept the same. */
+const LESS: u64 = 1, EQUAL: u64 = 2, GREATER: u64 = 4, UNORDERED: u64 = 8;
+const ACCEPTED: u64 = 0xf4650b9a7ced8312;
+/** Predicates that a quiet NaN makes invalid; from 16 on it is the others. */
+const SIGNALING: u32 = 1 << 1 | 1 << 2 | 1 << 5 | 1 << 6 | 1 << 9 | 1 << 10 | 1 << 13 | 1 << 14;
 
 // @ts-ignore: decorator
 @inline function valueOf<T>(bits: u64): f64 { return sizeof<T>() == 4 ? <f64>reinterpret<f32>(<u32>bits) : reinterpret<f64>(bits); }
@@ -23,29 +25,27 @@ function unordered<T>(a: u64, b: u64, signaling: bool): bool {
   return false;
 }
 function holds<T>(predicate: u32, x: u64, y: u64): bool {
-  const a = operand<T>(x), b = operand<T>(y), negated = predicate >= 4;
-  if (unordered<T>(a, b, ((SIGNALING >> predicate) & 1) != 0)) return negated != ((predicate & 3) == UNORD);
+  const a = operand<T>(x), b = operand<T>(y), accepted = ACCEPTED >> ((predicate & 15) << 2);
+  if (unordered<T>(a, b, ((SIGNALING >> (predicate & 15)) & 1) != predicate >> 4)) return (accepted & UNORDERED) != 0;
   const first = valueOf<T>(a), second = valueOf<T>(b);
-  switch (predicate & 3) {
-    case EQ: return (first == second) != negated;
-    case LT: return (first < second) != negated;
-    case LE: return (first <= second) != negated;
-    default: return negated;
-  }
+  return (accepted & (first < second ? LESS : first == second ? EQUAL : GREATER)) != 0;
 }
 
 // @ts-ignore: decorator
-@inline function compareScalar<T>(u: usize): void {
+@inline function compareScalar<T>(u: usize, predicate: u32): void {
   const p = part<T>(u);
   if (!p) return;
   begin();
-  const r = reg(u), truth = holds<T>(imm(u) & 7, loadBits<T>(r), loadBits<T>(p));
+  const r = reg(u), truth = holds<T>(predicate, loadBits<T>(r), loadBits<T>(p));
   if (settle()) storeBits<T>(r, truth ? <u64>-1 : 0);
 }
-export function cmpss(u: usize): void { compareScalar<f32>(u); }
-export function cmpsd(u: usize): void { compareScalar<f64>(u); }
+export function cmpss(u: usize): void { compareScalar<f32>(u, imm(u) & 7); }
+export function cmpsd(u: usize): void { compareScalar<f64>(u, imm(u) & 7); }
+/** The VEX forms know 32 predicates. */
+export function vcmpss(u: usize): void { compareScalar<f32>(u, imm(u) & 31); }
+export function vcmpsd(u: usize): void { compareScalar<f64>(u, imm(u) & 31); }
 
-/** Ordered lanes without denormals: no exception can arise. */
+/** Ordered lanes without denormals: no exception can arise, and the predicates repeat after eight. */
 // @ts-ignore: decorator
 @inline function compareLanes<T>(predicate: u32, a: v128, b: v128): v128 {
   switch (predicate) {
@@ -60,19 +60,21 @@ export function cmpsd(u: usize): void { compareScalar<f64>(u); }
   }
 }
 // @ts-ignore: decorator
-@inline function comparePacked<T>(u: usize): void {
+@inline function comparePacked<T>(u: usize, predicate: u32): void {
   const p = source(u);
   if (!p) return;
-  const a = get(u), b = v128.load(p), predicate = <u32>imm(u) & 7, r = reg(u);
-  if (allLanes(v128.and(tameLanes<T>(a), tameLanes<T>(b)))) { put(u, compareLanes<T>(predicate, a, b)); return; }
+  const a = get(u), b = v128.load(p), r = reg(u);
+  if (allLanes(v128.and(tameLanes<T>(a), tameLanes<T>(b)))) { put(u, compareLanes<T>(predicate & 7, a, b)); return; }
   begin();
   for (let i: usize = 0; i < 16; i += sizeof<T>()) {
     storeBits<T>(WORK + i, holds<T>(predicate, loadBits<T>(r + i), loadBits<T>(p + i)) ? <u64>-1 : 0);
   }
   if (settle()) put(u, v128.load(WORK));
 }
-export function cmpps(u: usize): void { comparePacked<f32>(u); }
-export function cmppd(u: usize): void { comparePacked<f64>(u); }
+export function cmpps(u: usize): void { comparePacked<f32>(u, imm(u) & 7); }
+export function cmppd(u: usize): void { comparePacked<f64>(u, imm(u) & 7); }
+export function vcmpps(u: usize): void { comparePacked<f32>(u, imm(u) & 31); }
+export function vcmppd(u: usize): void { comparePacked<f64>(u, imm(u) & 31); }
 
 /** ZF PF CF: unordered 111, less 001, equal 100, greater 000; OF SF AF are cleared. */
 // @ts-ignore: decorator

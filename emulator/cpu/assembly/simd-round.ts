@@ -26,6 +26,8 @@ export function begin(): void { raised = 0; control = load<u32>(MXCSR); }
 @inline export function rounding(): u32 { return (control >> 13) & 3; }
 /** Replaces the rounding mode until the next `begin` (truncating conversions, ROUNDPS). */
 export function setRounding(mode: u32): void { control = (control & ~0x6000) | (mode << 13); }
+/** Tiny results stay denormals until the next \`begin\` (VCVTPS2PH). */
+export function keepTiny(): void { control &= ~FTZ; }
 
 /**
  * Rounding to nearest with PE masked and already set: then an operation on normal numbers with a normal result changes no
@@ -34,11 +36,17 @@ export function setRounding(mode: u32): void { control = (control & ~0x6000) | (
 // @ts-ignore: decorator
 @inline export function quick(mxcsr: u32): bool { return (mxcsr & 0x7020) == 0x1020; }
 
+/** Between these two the exceptions of several `settle`s are one instruction's: those of every lane of a 256-bit operation. */
+let deferred: bool = false, pending: u32 = 0;
+export function deferExceptions(): void { deferred = true; pending = 0; }
+export function settleDeferred(): bool { deferred = false; raised = pending; return settle(); }
+
 /** Sets the sticky flags; false when one of them is unmasked and #XM was raised. Pre-computation exceptions hide the others. */
 export function settle(): bool {
   if (!raised) return true;
   const mxcsr = load<u32>(MXCSR);
   const unmasked = raised & ~(mxcsr >> MASKS);
+  if (deferred) { pending |= raised; return !unmasked; }
   if (!unmasked) { store<u32>(MXCSR, mxcsr | raised); return true; }
   store<u32>(MXCSR, mxcsr | (unmasked & (IE | DENORMAL | ZE) ? raised & (IE | DENORMAL | ZE) : raised));
   raise(load<u64>(CR4) & CR4_OSXMMEXCPT ? XM : UD, 0);
@@ -47,13 +55,13 @@ export function settle(): bool {
 
 // ------------------------------------------------------------------------------------------------ formats
 
-/** Bits of the significand with the implied one; greatest exponent, which is the bias too. */
+/** Bits of the significand with the implied one; greatest exponent, which is the bias too. T may be u16 too: half precision. */
 // @ts-ignore: decorator
-@inline export function precision<T>(): u64 { return sizeof<T>() == 4 ? 24 : 53; }
+@inline export function precision<T>(): u64 { return sizeof<T>() == 2 ? 11 : sizeof<T>() == 4 ? 24 : 53; }
 // @ts-ignore: decorator
-@inline export function bias<T>(): i32 { return sizeof<T>() == 4 ? 127 : 1023; }
+@inline export function bias<T>(): i32 { return sizeof<T>() == 2 ? 15 : sizeof<T>() == 4 ? 127 : 1023; }
 // @ts-ignore: decorator
-@inline export function infinity<T>(): u64 { return sizeof<T>() == 4 ? 0x7f800000 : 0x7ff0000000000000; }
+@inline export function infinity<T>(): u64 { return sizeof<T>() == 2 ? 0x7c00 : sizeof<T>() == 4 ? 0x7f800000 : 0x7ff0000000000000; }
 // @ts-ignore: decorator
 @inline export function signBit<T>(): u64 { return <u64>1 << (sizeof<T>() * 8 - 1); }
 // @ts-ignore: decorator

@@ -17,9 +17,12 @@ import { GPR } from "./layout";
  * | 13 | u8 segment of the memory operand (0-5 = ES CS SS DS FS GS)                                     |
  * | 14 | u16 offset of the instruction in its page                                                      |
  * | 16 | i32 displacement                                                                               |
- * | 20 | i32 immediate, sign-extended (MOV r64, imm64 keeps the upper half at @16)                       |
+ * | 20 | i32 immediate, sign-extended (MOV r64, imm64 keeps the upper half at @16); with a VEX prefix       |
+ * |    | whose vvvv names a register: u8 immediate @20, u16 address of that register @22                |
  * | 24 | u32 table index of the handler, or the linked target uop of a branch                           |
  * | 28 | u8 operand size in bytes (2, 4, 8; 1 for byte forms), u8 prefixes (bits below), u16 opcode      |
+ * |    | AVX: u8 vector length in bytes @28; by lanes (vex.ts): u8 their shape @28, u16 table index of   |
+ * |    | the element function @30                                                                       |
  */
 export const UOP_BYTES: usize = 32;
 
@@ -36,6 +39,9 @@ export const PREFIX_REP: u32 = 1, PREFIX_REPNE: u32 = 2, PREFIX_LOCK: u32 = 4, P
 @inline export function rm(u: usize): usize { return load<u16>(u, 6); }
 // @ts-ignore: decorator
 @inline export function imm(u: usize): i32 { return load<i32>(u, 20); }
+/** Host address of the register named by VEX.vvvv. */
+// @ts-ignore: decorator
+@inline export function third(u: usize): usize { return load<u16>(u, 22); }
 // @ts-ignore: decorator
 @inline export function operandBytes(u: usize): u32 { return load<u8>(u, 28); }
 // @ts-ignore: decorator

@@ -7,7 +7,11 @@ export interface Instruction {
   /** Flags written, as in the SDM's summary; "-" for none. */
   readonly flags: string;
   readonly traits: readonly Trait[];
+  /** What a processor must have for this row, where the row itself says it. */
+  readonly feature?: Feature;
 }
+
+export type Feature = "avx" | "avx2" | "fma" | "f16c";
 
 export type Trait =
   | "lockable"
@@ -31,7 +35,11 @@ export type Trait =
   | "fpu"
   | "sse"
   /** Needs the MMX state: CR0.EM → #UD, CR0.TS → #NM. */
-  | "mmx";
+  | "mmx"
+  /** Needs the AVX state: CR4.OSXSAVE and XCR0[2:1] = 11b, else #UD; CR0.TS → #NM. */
+  | "avx"
+  /** The handler is that of the SSE form; vex.ts runs it once for each 128-bit lane. */
+  | "lanes";
 
 export const op = (
   encoding: string,

@@ -3,9 +3,6 @@ import { existsSync, readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { corpus, readVectors, VectorMachine } from "../../support/cpu-vectors.ts";
 
-/** Instruction sets that CPUID does not offer. */
-const notOffered = /-(avx2?|fma|f16c)$/;
-
 /** Vectors whose outcome is not the architecture's, by id. */
 const notArchitectural: Readonly<Record<string, string>> = {
   "m64/memfault/672": "the page below the top of user space was present in the generator's process",
@@ -16,7 +13,6 @@ const sets = existsSync(corpus)
   ? readdirSync(corpus)
       .filter((name) => name.endsWith(".ndjson.gz"))
       .map((name) => name.replace(".ndjson.gz", ""))
-      .filter((name) => !notOffered.test(name))
   : [];
 
 /** The 16-bit sets hold in real mode too, but for "priv": its traps are those of CPL 3. */
