@@ -60,6 +60,7 @@ function operandsOf(syntax: string): readonly (Operand | string)[] {
 export function operandTexts(reading: Reading, address: bigint): readonly string[] | undefined {
   const { row, encoding, modrm } = reading;
   const operands = operandsOf(row.syntax);
+  if (encoding.vsib && !gathers(reading)) return undefined;
   const memory =
     encoding.modrm && modrm < 0xc0 && !takesRegisterAlways(operands) ? readMemory(reading) : undefined;
   const immediates = [...encoding.immediates];
@@ -73,6 +74,17 @@ export function operandTexts(reading: Reading, address: bigint): readonly string
   if (hintName(reading)) return [];
   if (read.includes(undefined)) return undefined;
   return relative(reading, operands, read as string[], address).filter((word) => word !== "");
+}
+
+/**
+ * A vector of indices stands in a SIB byte, and 16-bit addresses have none (SDM 2A §2.3.12); destination, indices and mask are
+ * three registers (SDM 2C VPGATHERDD).
+ */
+function gathers({ modrm, rex, vex, bytes, at, addressSize }: Reading): boolean {
+  if ((modrm & 7) !== 4 || addressSize === 2) return false;
+  const sib = bytes[at] ?? 0;
+  const registers = [((modrm >> 3) & 7) | ((rex & 4) << 1), ((sib >> 3) & 7) | ((rex & 2) << 2), vex?.vvvv];
+  return new Set(registers).size === 3;
 }
 
 /** MOV to and from control and debug registers has no memory form whatever mod says (SDM 2B MOV). */
@@ -299,6 +311,11 @@ function wideParts(reading: Reading): Parts {
   const index = ((sib >> 3) & 7) | ((rex & 2) << 2);
   const absolute = (sib & 7) === 5 && mod === 0;
   const base = absolute ? "" : name((sib & 7) | ((rex & 1) << 3));
+  if (reading.encoding.vsib) {
+    // Four doublewords are enough to index four quadwords.
+    const length = reading.vex?.long && !/^VP?GATHERDP?[DQ] /.test(reading.row.syntax) ? "y" : "x";
+    return { sum: `${base}${base && "+"}${length}mm${index}*${1 << (sib >> 6)}`, absolute };
+  }
   if (index === 4) return { sum: base, absolute };
   return { sum: `${base}${base && "+"}${name(index)}*${1 << (sib >> 6)}`, absolute };
 }

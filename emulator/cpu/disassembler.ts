@@ -158,7 +158,13 @@ function readInstruction(bytes: Uint8Array, bits: CodeBits): Reading | undefined
   const candidates = slots.get((opcode.map << 8) | opcode.byte) ?? [];
   const modrm = candidates[0]?.encoding.modrm ? (bytes[opcode.at] ?? 0) : 0;
   const w = (opcode.rex & 8) !== 0;
-  const key = slotKey({ prefix: opcode.prefix, modrm, w, long: bits === 64 });
+  const key = slotKey({
+    prefix: opcode.prefix,
+    modrm,
+    w,
+    long: bits === 64,
+    wide: opcode.vex?.long ?? false,
+  });
   const chosen = candidates.find(({ mask, value }) => (key & mask) === value);
   if (!chosen || !allowed(chosen, modrm, found, opcode)) return undefined;
   const { row, encoding } = chosen;

@@ -60,15 +60,18 @@ export interface SlotKey {
   readonly w: boolean;
   /** 64-bit mode. */
   readonly long: boolean;
+  /** VEX.L. */
+  readonly wide: boolean;
 }
 
-export const slotKey = ({ prefix, modrm, w, long }: SlotKey): number =>
+export const slotKey = ({ prefix, modrm, w, long, wide }: SlotKey): number =>
   prefix |
   ((modrm & 0x38) >> 1) |
   (modrm >= 0xc0 ? KEY.register : 0) |
   ((modrm & 7) << 6) |
   (w ? KEY.w : 0) |
-  (long ? KEY.long : 0);
+  (long ? KEY.long : 0) |
+  (wide ? KEY.wide : 0);
 
 const bitCount = (n: number): number => n.toString(2).replaceAll("0", "").length;
 

@@ -8,7 +8,10 @@ interface Difference {
 }
 
 const conditions: Record<string, string> = { e: "z", ne: "nz", ae: "nb", a: "nbe", ge: "nl", g: "nle" };
-const predicates = ["eq", "lt", "le", "unord", "neq", "nlt", "nle", "ord"];
+const predicates =
+  "eq lt le unord neq nlt nle ord eq_uq nge ngt false neq_oq ge gt true eq_os lt_oq le_oq unord_s neq_us nlt_uq nle_uq ord_s eq_us nge_uq ngt_uq false_os neq_os ge_oq gt_oq true_us".split(
+    " ",
+  );
 const quadwords: Record<string, string> = { lqlq: "0x0", hqlq: "0x1", lqhq: "0x10", hqhq: "0x11" };
 
 /** A register's low word. */
@@ -26,8 +29,9 @@ const differences: readonly Difference[] = [
   },
   {
     why: "a compare with its predicate as an immediate (SDM 2A CMPPS)",
-    from: /^cmp(eq|lt|le|unord|neq|nlt|nle|ord)([ps][sd]) (.*)$/,
-    to: (_, predicate, form, rest) => `cmp${form} ${rest},0x${predicates.indexOf(predicate)}`,
+    from: /^(v?)cmp([a-z]+(?:_[a-z]+)?)([ps][sd]) (.*)$/,
+    to: (_, vex, predicate, form, rest) =>
+      `${vex}cmp${form} ${rest},0x${predicates.indexOf(predicate).toString(16)}`,
   },
   {
     why: "the same for PCLMULQDQ",
@@ -36,7 +40,7 @@ const differences: readonly Difference[] = [
   },
   {
     why: "REX.W says that PCMPESTRx reads 64-bit lengths; the row is one",
-    from: /^(pcmpestr[im])q /,
+    from: /^(v?pcmpestr[im])q /,
     to: "$1 ",
   },
   { why: "AMD's word for 128 bits", from: /oword ptr/, to: "xmmword ptr" },
@@ -74,7 +78,7 @@ const differences: readonly Difference[] = [
   { why: "the same for XLAT", from: /^xlat .*/, to: "xlat" },
   { why: "a hint is NOP here", from: /^prefetch(?:nta|t[012]) byte /, to: "nop dword " },
   { why: "no processor with these is claimed", from: /^prefetch(?:w|wt1|) byte ptr /, to: "prefetchw " },
-  { why: "the row says M, of no size", from: /^lddqu (\w+),(?=[fg[])/, to: "lddqu $1,xmmword ptr " },
+  { why: "the row says M, of no size", from: /^(v?lddqu ([xy])\w+),(?=[c-gs[])/, to: "$1,$2mmword ptr " },
   { why: "a target with a symbol has no 0x", from: /^(call|jmp|j\w+) ([0-9a-f]+)$/, to: "$1 0x$2" },
   {
     why: "a selector is 16 bits whatever the register is",

@@ -324,7 +324,7 @@ function variableShift(slot: string, name: string, handler: string): Instruction
 /** Elements of 4 bytes with VEX.W = 0, of 8 with 1; `index` is the size of an index. */
 function gather(byte: string, narrow: string, wide: string, name: string, index: "D" | "Q"): Instruction[] {
   return [
-    ...bothLengths("avx2", `66.0F38.W0 ${byte} /r mem vsib`, `${name}${narrow} V?, Md, H?`, `vgatherDwordsBy${index}`),
+    ...bothLengths("avx2", `66.0F38.W0 ${byte} /r mem vsib`, `${name}${narrow} ${index === "D" ? "V?, Md, H?" : "Vdq, Md, Hdq"}`, `vgatherDwordsBy${index}`),
     ...bothLengths("avx2", `66.0F38.W1 ${byte} /r mem vsib`, `${name}${wide} V?, Mq, H?`, `vgatherQwordsBy${index}`),
   ];
 }
