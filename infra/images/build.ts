@@ -21,8 +21,8 @@ export type DemoImage = (typeof DEMO_IMAGES)[number];
 
 const MiB = 2 ** 20;
 const BUSYBOX = "busybox-static";
-/** Drivers that the initial RAM disk loads: the disk, and the power button, which would otherwise cost a modprobe later. */
-const INITRD_MODULES = ["virtio_pci", "virtio_blk", "button", "evdev"];
+/** Drivers that the initial RAM disk loads: the disk, and what would otherwise cost a modprobe later. */
+const INITRD_MODULES = ["virtio_pci", "virtio_blk", "virtio_net", "button", "evdev"];
 
 /** The packages that both images start with, unpacked. */
 interface Base {

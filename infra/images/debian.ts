@@ -101,7 +101,8 @@ function configure(builder: TreeBuilder, sources: string): void {
   builder
     .file("etc/motd", "")
     .file("etc/issue", "Debian GNU/Linux 12 \\n \\l\n\n")
-    .file("etc/resolv.conf", "nameserver 10.0.2.3\n");
+    // Written by the DHCP client at every start, which must not be a change of the disk.
+    .symlink("etc/resolv.conf", "/run/resolv.conf");
   builder.file("usr/sbin/virga-init", guest("virga-init"), 0o755);
   for (const name of ["poweroff", "halt", "shutdown", "reboot"])
     builder.file(`usr/local/sbin/${name}`, guest("stop-machine"), 0o755);
@@ -112,6 +113,11 @@ function configure(builder: TreeBuilder, sources: string): void {
   builder.file("etc/systemd/system/getty@.service.d/autologin.conf", guest("getty-autologin.conf"));
   builder.file("etc/systemd/journald.conf.d/virga.conf", guest("journald.conf"));
   builder.file("etc/systemd/system/systemd-udev-trigger.service.d/virga.conf", guest("udev-trigger.conf"));
+  builder.file("etc/systemd/system/virga-network.service", guest("virga-network.service"));
+  const wants = "etc/systemd/system/multi-user.target.wants";
+  builder.symlink(`${wants}/virga-network.service`, "/etc/systemd/system/virga-network.service");
+  // Cards keep the names that the kernel gave them, as in the entry without udev.
+  builder.symlink("etc/systemd/network/99-default.link", "/dev/null");
   for (const name of MASKED_GENERATORS)
     builder.symlink(`etc/systemd/system-generators/systemd-${name}-generator`, "/dev/null");
   for (const unit of MASKED) builder.symlink(`etc/systemd/system/${unit}`, "/dev/null");

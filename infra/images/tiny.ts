@@ -37,6 +37,8 @@ export function initrdTree(
     .directory("bin");
   builder.character("dev/console", 5, 1).file("init", guest("initrd/init"), 0o755);
   builder.file("bin/busybox", busybox, 0o755);
+  // The running system keeps these, and BusyBox, in /run/virga.
+  for (const name of ["network", "lease"]) builder.file(`virga/${name}`, guest(`initrd/${name}`), 0o755);
   for (const [name, bytes] of modules) builder.file(`modules/${name}`, bytes);
   return builder.file("modules/order", [...modules.keys()].join("\n") + "\n").tree;
 }
@@ -59,7 +61,9 @@ export function tinyTree(busybox: Uint8Array, modified: number): Tree {
   builder
     .file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
     .file("etc/group", "root:x:0:\ntty:x:5:\n")
-    .file("etc/hostname", "tiny\n");
+    .file("etc/hostname", "tiny\n")
+    .file("etc/hosts", "127.0.0.1 localhost tiny\n::1 localhost\n")
+    .symlink("etc/resolv.conf", "/run/resolv.conf");
   builder
     .file("etc/fstab", "/dev/vda / ext4 noatime 0 0\n")
     .file("etc/os-release", 'NAME="Virga tiny"\nID=virga-tiny\n');

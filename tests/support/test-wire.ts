@@ -66,7 +66,12 @@ export function testFrame({
   if (version === 4) ip.splice(10, 2, ...word(internetChecksum(ip)));
   return Uint8Array.from([
     ...to,
-    ...[2, 0, 0, 0, 0, 1],
+    2,
+    0,
+    0,
+    0,
+    0,
+    1,
     ...(version === 4 ? [8, 0] : [0x86, 0xdd]),
     ...ip,
     ...transport,

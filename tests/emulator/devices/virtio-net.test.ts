@@ -257,6 +257,7 @@ describe("a hostile driver", () => {
             wire.waiting.push(testFrame({ payload: pattern(200), sequence: index * 200 }));
             card.poll();
           }
+          expect(driver.board.dirty.every(([at, size]) => at + size <= driver.board.ram.length)).toBe(true);
         },
       ),
       { numRuns: 300 },
