@@ -112,11 +112,18 @@ async function powerOn(order: PowerOn): Promise<void> {
     commandLine: order.boot.commandLine,
     wallClockMs: order.wallClockMs,
     terminal: { columns: order.columns ?? 80, rows: order.rows ?? 25 },
+    ...(order.screen && { screen: order.screen }),
     host,
     events: {
       state: (state) => say({ type: "state", state }),
       serial: (bytes) => say({ type: "serial", bytes }, [bytes.buffer]),
       textScreen: (screen) => say({ type: "text-screen", ...screen }),
+      screenMode: (mode) => say({ type: "screen-mode", mode }),
+      frame: (frame) =>
+        say(
+          { type: "frame", ...frame },
+          frame.bands.map(({ pixels }) => pixels.buffer),
+        ),
       stalled: (stall) => say({ type: "stalled", stall }),
       failed: (failure) => say({ type: "failed", failure }),
       log: (level, message) => heard.includes(level) && say({ type: "log", level, message }),
@@ -151,6 +158,10 @@ function obey(command: Command): void {
       return machine?.sendKeys(command.scanCodes);
     case "cable":
       return machine?.setCable(command.nic, command.connected);
+    case "mouse":
+      return machine?.moveMouse(command);
+    case "frame-wanted":
+      return machine?.requestFrame(command.whole);
     case "pause":
       return machine?.pause();
     case "resume":

@@ -68,7 +68,7 @@ export function SettingsDialog(props: {
     );
   return (
     <Dialog title="Settings" onClose={() => props.onClose()}>
-      <p class="muted">Memory, start and network take effect at the next start.</p>
+      <p class="muted">Memory, start, screen and network take effect at the next start.</p>
       <Choice
         name="memoryMiB"
         label="Memory"
@@ -92,6 +92,26 @@ export function SettingsDialog(props: {
         options={[
           ["tunnel", "The internet, through this site"],
           ["off", "No cable"],
+        ]}
+      />
+      <Choice
+        name="screen"
+        label="Screen at the start"
+        value={values().screen}
+        options={[
+          ["text", "Text"],
+          ...(["640x480", "800x600", "1024x768", "1280x720", "1280x1024", "1920x1080"] as const).map(
+            (size) => [size, `Graphics, ${size.replace("x", " × ")}`] as const,
+          ),
+        ]}
+      />
+      <Choice
+        name="scaling"
+        label="Size of graphics"
+        value={values().scaling}
+        options={[
+          ["fit", "As large as there is room"],
+          ["whole", "Whole multiples, sharp"],
         ]}
       />
       <Choice

@@ -5,6 +5,7 @@ const shortcuts = [
   ["?", "This list"],
   ["Enter", "Give the keys to the machine"],
   ["Ctrl+Alt, twice", "Take the keys back from the machine"],
+  ["Escape", "Take the mouse back from the machine"],
   ["Ctrl+Shift+C", "Copy what is selected in the terminal"],
   ["Ctrl+Shift+V", "Paste into the terminal"],
   ["P", "Pause, or go on"],

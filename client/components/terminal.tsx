@@ -2,6 +2,7 @@ import { FitAddon } from "@xterm/addon-fit";
 import { Terminal as Xterm } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
 import { createEffect, onCleanup, onMount } from "solid-js";
+import { makeLeaveDetector } from "../machine/screen-keys.ts";
 
 export interface TerminalHandle {
   write(bytes: Uint8Array): void;
@@ -39,20 +40,6 @@ function themeOf(element: HTMLElement) {
     foreground: value("--screen-text"),
     cursor: value("--screen-text"),
     selectionBackground: "#62b0ff66",
-  };
-}
-
-/** Two presses of Ctrl+Alt within 600 ms, and nothing between them. */
-function makeLeaveDetector(onLeave: () => void) {
-  let pressedAt = -Infinity;
-  return (event: KeyboardEvent): void => {
-    if (event.type !== "keydown" || event.repeat) return;
-    const modifier = event.key === "Alt" || event.key === "Control";
-    if (!modifier) pressedAt = -Infinity;
-    else if (event.ctrlKey && event.altKey) {
-      if (event.timeStamp - pressedAt < 600) onLeave();
-      pressedAt = event.timeStamp;
-    }
   };
 }
 

@@ -1,19 +1,7 @@
-import { createMemo, For } from "solid-js";
+import { createMemo, For, onCleanup } from "solid-js";
 import type { TextScreen as Screen } from "../machine/create-machine.ts";
-import { scanCodes } from "../machine/scan-codes.ts";
-
-/** The 16 colours of the VGA's default palette (IBM VGA Technical Reference, attribute controller). */
-// prettier-ignore
-const colours = [
-  "#000000", "#0000aa", "#00aa00", "#00aaaa", "#aa0000", "#aa00aa", "#aa5500", "#aaaaaa",
-  "#555555", "#5555ff", "#55ff55", "#55ffff", "#ff5555", "#ff55ff", "#ffff55", "#ffffff",
-];
-
-/** Code page 437 from 0x80 on; below it is ASCII, and control codes show as blanks. */
-const upper =
-  "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■ ";
-const character = (byte: number) =>
-  byte < 0x20 || byte === 0x7f ? " " : byte < 0x80 ? String.fromCharCode(byte) : (upper[byte - 0x80] ?? " ");
+import { makeScreenKeys } from "../machine/screen-keys.ts";
+import { attributeColours, character } from "../machine/text-cells.ts";
 
 interface Run {
   text: string;
@@ -36,17 +24,20 @@ function runsOf(screen: Screen, row: number): Run[] {
   return runs;
 }
 
+export interface TextScreenProps {
+  screen: Screen;
+  label: string;
+  onKeys(scanCodes: Uint8Array): void;
+  onLeave(): void;
+}
+
 /** The guest's screen in text mode: real text, so that it can be selected, searched and read aloud. */
-export function TextScreen(props: { screen: Screen; label: string; onKeys(scanCodes: Uint8Array): void }) {
+export function TextScreen(props: TextScreenProps) {
   const rows = createMemo(() =>
     Array.from({ length: props.screen.rows }, (_, row) => runsOf(props.screen, row)),
   );
-  const key = (event: KeyboardEvent, down: boolean) => {
-    const codes = scanCodes(event.code, down);
-    if (!codes) return;
-    event.preventDefault();
-    props.onKeys(codes);
-  };
+  const keys = makeScreenKeys({ onKeys: (codes) => props.onKeys(codes), onLeave: () => props.onLeave() });
+  onCleanup(keys.release);
   return (
     <div
       class="text-screen"
@@ -55,8 +46,9 @@ export function TextScreen(props: { screen: Screen; label: string; onKeys(scanCo
       aria-multiline="true"
       aria-readonly="true"
       aria-label={props.label}
-      onKeyDown={(event) => key(event, true)}
-      onKeyUp={(event) => key(event, false)}
+      onKeyDown={keys.handle}
+      onKeyUp={keys.handle}
+      onBlur={keys.release}
     >
       <For each={rows()}>
         {(runs) => (
@@ -66,8 +58,8 @@ export function TextScreen(props: { screen: Screen; label: string; onKeys(scanCo
                 <span
                   classList={{ cursor: run.cursor }}
                   style={{
-                    color: colours[run.attribute & 15],
-                    "background-color": colours[(run.attribute >> 4) & 7],
+                    color: attributeColours(run.attribute)[0],
+                    "background-color": attributeColours(run.attribute)[1],
                   }}
                 >
                   {run.text}

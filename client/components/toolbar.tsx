@@ -10,7 +10,7 @@ export interface ToolbarProps {
   details: boolean;
   network: boolean;
   networkState: NetworkState;
-  screen: "terminal" | "text";
+  screen: "terminal" | "screen";
   onStart(): void;
   onPause(): void;
   onReset(): void;
@@ -20,6 +20,7 @@ export interface ToolbarProps {
   onNetwork(): void;
   onSettings(): void;
   onScreen(): void;
+  onPicture(): void;
 }
 
 const stateWords: { readonly [Phase in MachineView["phase"]]: string } = {
@@ -73,11 +74,16 @@ export function Toolbar(props: ToolbarProps) {
         <button
           class="quiet"
           aria-label="Screen instead of terminal"
-          aria-pressed={props.screen === "text"}
+          aria-pressed={props.screen === "screen"}
           onClick={() => props.onScreen()}
         >
           <Icon name="screen" />
         </button>
+        <Show when={props.screen === "screen"}>
+          <button class="quiet" aria-label="Save a picture of the screen" onClick={() => props.onPicture()}>
+            <Icon name="camera" />
+          </button>
+        </Show>
       </Show>
       <button class="quiet" aria-label="Full screen" onClick={() => props.onFullScreen()}>
         <Icon name="full" />

@@ -26,10 +26,22 @@ export const Settings = z.strictObject({
   theme: z._default(z.enum(["system", "dark", "light"]), "system"),
   /** Size of the terminal's letters in pixels. */
   fontSize: z._default(z.number().check(z.int(), z.minimum(8), z.maximum(32)), 14),
+  /** What the screen shows when the machine starts: text, or graphics of this size for a guest that can draw on it. */
+  screen: z._default(
+    z.enum(["text", "640x480", "800x600", "1024x768", "1280x720", "1280x1024", "1920x1080"]),
+    "text",
+  ),
+  /** Graphics as large as there is room, or by whole numbers of this device's pixels. */
+  scaling: z._default(z.enum(["fit", "whole"]), "fit"),
   /** Says everything the terminal prints to screen readers, at some cost in speed. */
   screenReader: z._default(z.boolean(), false),
 });
 export type Settings = z.infer<typeof Settings>;
+/** The size of a graphics mode as its setting names it. */
+export function sizeOf(screen: Exclude<Settings["screen"], "text">): { width: number; height: number } {
+  const [width, height] = screen.split("x").map(Number) as [number, number];
+  return { width, height };
+}
 export type SettingName = keyof Settings;
 export type Layer = "default" | "operator" | "saved" | "address";
 
@@ -53,6 +65,8 @@ const addressNames: { readonly [parameter: string]: { name: SettingName; read: (
     log: { name: "log", read: String },
     theme: { name: "theme", read: String },
     font: { name: "fontSize", read: Number },
+    screen: { name: "screen", read: String },
+    scaling: { name: "scaling", read: String },
     reader: { name: "screenReader", read: (text) => ({ "1": true, "0": false })[text] ?? text },
   };
 

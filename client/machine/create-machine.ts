@@ -2,7 +2,7 @@ import { batch, onCleanup } from "solid-js";
 import { createStore } from "solid-js/store";
 import type { Failure } from "#protocol/failure";
 import type { BootEntry, CatalogueEntry, DiskDefinition } from "#protocol/machine-definition";
-import type { Command, MachineStats, Notice, Stall } from "#protocol/machine-messages";
+import type { Command, Frame, MachineStats, Notice, ScreenMode, Stall } from "#protocol/machine-messages";
 import type {
   StorageCommand,
   StorageNotice,
@@ -10,7 +10,7 @@ import type {
   StorageStats,
   Touch,
 } from "#protocol/storage-messages";
-import type { Settings } from "./config.ts";
+import { sizeOf, type Settings } from "./config.ts";
 import type { Network } from "./create-network.ts";
 
 export interface TextScreen {
@@ -34,6 +34,7 @@ export interface MachineView {
   storedBytes?: number | undefined;
   persistent?: boolean | undefined;
   screen?: TextScreen | undefined;
+  screenMode: ScreenMode;
   /** True when the guest drew something on its screen, so the page offers it. */
   hasScreen: boolean;
 }
@@ -42,6 +43,7 @@ export interface MachineView {
 export interface MachineOutputs {
   onSerial(bytes: Uint8Array): void;
   onTouches(touches: readonly Touch[]): void;
+  onFrame(frame: Frame): void;
 }
 
 const off = (): MachineView => ({
@@ -50,6 +52,7 @@ const off = (): MachineView => ({
   progress: "",
   stall: null,
   storage: { state: "idle" },
+  screenMode: { kind: "text" },
   hasScreen: false,
 });
 
@@ -78,6 +81,13 @@ export function createMachine(outputs: MachineOutputs) {
         return outputs.onSerial(notice.bytes);
       case "text-screen":
         return setView({ screen: notice, hasScreen: true });
+      case "screen-mode":
+        return setView({
+          screenMode: notice.mode,
+          ...(notice.mode.kind === "graphics" && { hasScreen: true }),
+        });
+      case "frame":
+        return outputs.onFrame(notice);
       case "stalled":
         return setView("stall", notice.stall);
       case "stats":
@@ -203,6 +213,7 @@ export function createMachine(outputs: MachineOutputs) {
         ...(plug ? { nics: [plug.nic] } : {}),
         wallClockMs: Date.now(),
         log: settings.log,
+        ...(settings.screen !== "text" && { screen: sizeOf(settings.screen) }),
         ...size,
       },
       [...ports, ...(plug?.transfer ?? [])],

@@ -14,21 +14,23 @@ import {
 import type { Failure } from "#protocol/failure";
 import { DetailsPanel } from "../components/details-panel.tsx";
 import { Confirm } from "../components/dialog.tsx";
+import type { GraphicsScreenHandle } from "../components/graphics-screen.tsx";
 import { KeyBar } from "../components/key-bar.tsx";
+import { MachineScreen } from "../components/machine-screen.tsx";
 import { NetworkPanel } from "../components/network-panel.tsx";
 import { Rain, type RainHandle } from "../components/rain.tsx";
 import { SettingsDialog } from "../components/settings-dialog.tsx";
 import { ShortcutsDialog } from "../components/shortcuts-dialog.tsx";
 import { StatusLine } from "../components/status-line.tsx";
 import { Terminal, type TerminalHandle } from "../components/terminal.tsx";
-import { TextScreen } from "../components/text-screen.tsx";
 import { Toolbar } from "../components/toolbar.tsx";
 import { Trouble } from "../components/trouble.tsx";
 import { capabilities } from "../machine/capabilities.ts";
 import { findImage } from "../machine/catalogue.ts";
-import { createMachine, diskName, disksOf } from "../machine/create-machine.ts";
+import { createMachine, diskName, disksOf, type MachineView } from "../machine/create-machine.ts";
 import { createNetwork } from "../machine/create-network.ts";
 import { exportDisk, forgetChanges } from "../machine/disk-files.ts";
+import { savePicture } from "../machine/screen-picture.ts";
 import { settings } from "../machine/settings.ts";
 import * as show from "../numbers.ts";
 
@@ -53,6 +55,52 @@ function createSpoken() {
   return { spoken, hear };
 }
 
+/** A guest that starts to draw wants to be seen; one that goes back to text leaves the choice as it is. */
+function createScreenChoice(view: MachineView) {
+  const [screen, setScreen] = createSignal<"terminal" | "screen">("terminal");
+  const isDrawing = () => view.screenMode.kind === "graphics";
+  createEffect(() => {
+    if (isDrawing()) setScreen("screen");
+  });
+  return { screen, setScreen, isDrawing };
+}
+
+/** What a key of the key bar types while Control is held. */
+const controlled = (text: string): string =>
+  /^[a-z@[\\\]^_?]$/i.test(text) ? String.fromCharCode(text.toUpperCase().charCodeAt(0) & 0x1f) : text;
+
+const leaveScreen = () => document.querySelector<HTMLElement>(".toolbar button:not(:disabled)")?.focus();
+
+function createTitle(name: () => string, view: MachineView): void {
+  createEffect(() => {
+    document.title = `${view.phase === "running" ? "▸ " : ""}${name()} · Virga`;
+  });
+}
+
+/** A network that ends when the machine is off. */
+function createNetworkOf(view: MachineView) {
+  const network = createNetwork();
+  createEffect(() => {
+    if (view.phase === "off") untrack(() => network.stop());
+  });
+  return network;
+}
+
+/** One panel at a time beside the screen. */
+function createPanels() {
+  const [details, setDetails] = createSignal(matchMedia("(min-width: 1000px)").matches);
+  const [networkShown, setNetworkShown] = createSignal(false);
+  const showNetwork = () => {
+    setNetworkShown(!networkShown());
+    if (networkShown()) setDetails(false);
+  };
+  const showDetails = () => {
+    setDetails(!details());
+    if (details()) setNetworkShown(false);
+  };
+  return { details, networkShown, showDetails, showNetwork };
+}
+
 /** `/m/<slug>`: the machine starts when the page opens. */
 export default function MachinePage() {
   const params = useParams<{ slug: string }>();
@@ -65,23 +113,13 @@ export default function MachinePage() {
   const lacking = () => found()?.find(({ needed, present }) => needed && !present);
   const [terminal, setTerminal] = createSignal<TerminalHandle>();
   const [asked, ask] = createSignal<Question>();
-  const [details, setDetails] = createSignal(matchMedia("(min-width: 1000px)").matches);
-  const [networkShown, setNetworkShown] = createSignal(false);
-  /** One panel at a time beside the screen. */
-  const showNetwork = () => {
-    setNetworkShown(!networkShown());
-    if (networkShown()) setDetails(false);
-  };
-  const showDetails = () => {
-    setDetails(!details());
-    if (details()) setNetworkShown(false);
-  };
-  const [screen, setScreen] = createSignal<"terminal" | "text">("terminal");
+  const { details, networkShown, showDetails, showNetwork } = createPanels();
   const [exported, setExported] = createSignal<string>();
   const [notice, setNotice] = createSignal<Failure>();
   const [control, setControl] = createSignal(false);
   const { spoken, hear } = createSpoken();
   let rain: RainHandle | undefined;
+  let graphics: GraphicsScreenHandle | undefined;
   let page!: HTMLDivElement;
 
   const machine = createMachine({
@@ -90,12 +128,10 @@ export default function MachinePage() {
       hear(bytes);
     },
     onTouches: (touches) => rain?.fall(touches),
+    onFrame: (frame) => graphics?.show(frame),
   });
-  const network = createNetwork();
   const { view } = machine;
-  createEffect(() => {
-    if (view.phase === "off") untrack(() => network.stop());
-  });
+  const network = createNetworkOf(view);
   const busy = () => ["starting", "running", "paused"].includes(view.phase);
 
   async function start(): Promise<void> {
@@ -117,22 +153,28 @@ export default function MachinePage() {
     if (canStart()) untrack(() => void start());
   });
 
-  createEffect(() => {
-    const name = image()?.name ?? "Machine";
-    document.title = `${view.phase === "running" ? "▸ " : ""}${name} · Virga`;
-  });
+  createTitle(() => image()?.name ?? "Machine", view);
+
+  const { screen, setScreen, isDrawing } = createScreenChoice(view);
+  function picture(): void {
+    const source = isDrawing() ? graphics?.canvas : view.screen;
+    if (source) void savePicture(source, image()?.name ?? params.slug, Date.now());
+  }
 
   function pause(): void {
     machine.send({ type: view.phase === "paused" ? "resume" : "pause" });
   }
 
   function type(text: string): void {
-    const code =
-      control() && /^[a-z@[\\\]^_?]$/i.test(text)
-        ? String.fromCharCode(text.toUpperCase().charCodeAt(0) & 0x1f)
-        : text;
+    const code = control() ? controlled(text) : text;
     setControl(false);
     machine.send({ type: "serial", bytes: new TextEncoder().encode(code) });
+  }
+
+  /** Graphics get all of it; a terminal keeps its status line. */
+  function fullScreen(): void {
+    const drawing = screen() === "screen" && isDrawing();
+    void (drawing ? page.querySelector(".screen") : page)?.requestFullscreen?.();
   }
 
   function onShortcut(event: KeyboardEvent): void {
@@ -150,7 +192,7 @@ export default function MachinePage() {
       p: () => busy() && pause(),
       d: showDetails,
       n: showNetwork,
-      f: () => void page.requestFullscreen?.(),
+      f: fullScreen,
     };
     const action = actions[event.key];
     if (!action) return;
@@ -208,13 +250,14 @@ export default function MachinePage() {
         onPause={pause}
         onReset={() => ask("reset")}
         onPower={() => ask("power-off")}
-        onFullScreen={() => void page.requestFullscreen?.()}
+        onFullScreen={fullScreen}
         network={networkShown()}
         networkState={network.view.state}
         onNetwork={showNetwork}
         onDetails={showDetails}
         onSettings={() => ask("settings")}
-        onScreen={() => setScreen(screen() === "text" ? "terminal" : "text")}
+        onScreen={() => setScreen(screen() === "screen" ? "terminal" : "screen")}
+        onPicture={picture}
       />
       <div class="stage">
         <main
@@ -222,24 +265,25 @@ export default function MachinePage() {
           classList={{ dimmed: failure() !== undefined || view.phase === "off" }}
           aria-label={`Screen of ${image()?.name ?? "the machine"}`}
         >
-          <div class="pane" hidden={screen() === "text"}>
+          <div class="pane" hidden={screen() === "screen"}>
             <Terminal
               label={`Console of ${image()?.name ?? "the machine"}. Press Ctrl and Alt twice to leave it.`}
               fontSize={settings.resolved().values.fontSize}
               screenReader={settings.resolved().values.screenReader}
               onInput={(bytes) => type(new TextDecoder().decode(bytes))}
               onReady={setTerminal}
-              onLeave={() => document.querySelector<HTMLElement>(".toolbar button:not(:disabled)")?.focus()}
+              onLeave={leaveScreen}
             />
           </div>
-          <Show when={screen() === "text" && view.screen}>
-            {(picture) => (
-              <TextScreen
-                screen={picture()}
-                label={`Screen of ${image()?.name ?? "the machine"}`}
-                onKeys={(codes) => machine.send({ type: "keyboard", scanCodes: codes })}
-              />
-            )}
+          <Show when={screen() === "screen"}>
+            <MachineScreen
+              view={view}
+              label={`Screen of ${image()?.name ?? "the machine"}. Press Ctrl and Alt twice to leave it`}
+              scaling={settings.resolved().values.scaling}
+              onGraphics={(handle) => (graphics = handle)}
+              onCommand={(command) => machine.send(command)}
+              onLeave={leaveScreen}
+            />
           </Show>
           <Switch>
             <Match when={failure()}>

@@ -13,10 +13,11 @@ export const GSI_COUNT = 24;
 
 /**
  * The global interrupt lines of the board, and the only place that knows their numbers: 0-15 are the ISA lines (and the
- * 8259 pair's), except that the timer is GSI 2 on the IOAPIC; PCI INTA#-INTD# share 10-13 as levels.
+ * 8259 pair's), except that the timer is GSI 2 on the IOAPIC; PCI INTA#-INTD# share 10-13 as levels; the mouse's 12 is one of
+ * them and a level too, as the ACPI tables say.
  * Lines carry "asserted", not volts: polarity has no meaning here.
  */
-export const Gsi = { timer: 0, keyboard: 1, serial1: 4, rtc: 8, sci: 9, pciA: 10 } as const;
+export const Gsi = { timer: 0, keyboard: 1, serial1: 4, rtc: 8, sci: 9, pciA: 10, mouse: 12 } as const;
 
 /** INTA# of a device as the board swizzles it: PIRQ = (pin + device) mod 4, PIRQ A-D on GSI 10-13. */
 export const pciGsi = (device: number, pin: number): number => Gsi.pciA + ((device + pin) & 3);

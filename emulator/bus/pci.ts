@@ -27,6 +27,10 @@ export interface Bar {
   readonly region: Region;
   /** Where the board puts it; the guest may move it. */
   readonly address: number;
+  /** Memory without side effects. */
+  readonly prefetchable?: boolean;
+  /** Where it answers from now on; undefined: nowhere. */
+  readonly onPlace?: (address: number | undefined) => void;
 }
 
 const COMMAND = 0x04;
@@ -109,8 +113,8 @@ export class PciFunction {
     return enabled && high === 0 && address !== 0 && address + bar.sizeBytes <= limit ? address : undefined;
   }
 
-  #layBar({ index, kind, sizeBytes, address }: Bar): void {
-    const flags = kind === "io" ? 1 : kind === "memory64" ? 4 : 0;
+  #layBar({ index, kind, sizeBytes, address, prefetchable }: Bar): void {
+    const flags = kind === "io" ? 1 : (kind === "memory64" ? 4 : 0) | (prefetchable ? 8 : 0);
     this.set(BARS + 4 * index, 4, address | flags, ~(sizeBytes - 1) & (kind === "io" ? 0xfffc : ~0xf));
     if (kind === "memory64") this.set(BARS + 4 * index + 4, 4, 0, 0xffff_ffff);
   }
@@ -170,9 +174,11 @@ export class PciBus implements Region {
       if (place === this.#placed.get(bar)) continue;
       map.remove(bar.region);
       this.#placed.delete(bar);
-      if (place === undefined) continue;
-      map.place(place, bar.sizeBytes, bar.region);
-      this.#placed.set(bar, place);
+      if (place !== undefined) {
+        map.place(place, bar.sizeBytes, bar.region);
+        this.#placed.set(bar, place);
+      }
+      bar.onPlace?.(place);
     }
   }
 }

@@ -1,47 +1,47 @@
 import type { PortMap } from "../bus/address-map.ts";
 import type { IrqLine } from "../bus/interrupts.ts";
+import { Ps2Keyboard } from "./ps2-keyboard.ts";
+import { Ps2Mouse } from "./ps2-mouse.ts";
 
 /**
- * 8042 keyboard controller and an AT keyboard behind it (IBM PS/2 Hardware Interface Technical Reference, "Keyboard and
- * Auxiliary Device Controller" and "Keyboard"). The host's scan codes are already of set 1, which is what a guest sees with
- * translation on. Not modelled: the auxiliary port, untranslated set 2, typematic timing.
+ * 8042 controller with a keyboard and, at its auxiliary port, a mouse (IBM PS/2 Hardware Interface Technical Reference,
+ * "Keyboard and Auxiliary Device Controller"). The host's scan codes are already of set 1, which is what a guest sees with
+ * translation on. Not modelled: untranslated set 2, the password commands, parity and timeout errors.
  */
-const Status = { full: 0x01, system: 0x04, command: 0x08, unlocked: 0x10 } as const;
+const Status = { full: 0x01, system: 0x04, command: 0x08, unlocked: 0x10, auxiliary: 0x20 } as const;
 const Control = {
   interrupt: 0x01,
+  auxInterrupt: 0x02,
   system: 0x04,
   disabled: 0x10,
   auxDisabled: 0x20,
   translate: 0x40,
 } as const;
-const ACK = 0xfa;
-const SELF_TEST_PASSED = 0xaa;
+/** Commands whose parameter is the next byte at port 60h. */
+const WITH_PARAMETER: readonly number[] = [0x60, 0xd1, 0xd2, 0xd3, 0xd4];
 
-/** Scan codes that wait for the guest; more are dropped, as by a keyboard whose buffer is full. */
-export const KEYBOARD_QUEUE_BYTES = 256;
-
-export interface KeyboardOptions {
+export interface I8042Options {
   readonly ports: PortMap;
   readonly irq: IrqLine;
+  readonly mouseIrq: IrqLine;
   readonly onReset: () => void;
 }
 
-export class Keyboard {
+export class I8042 {
   readonly values = {
     CONTROL: Control.interrupt | Control.system | Control.translate | Control.auxDisabled,
     OUTPUT: 0,
     FULL: 0,
+    FROM_MOUSE: 0,
     COMMAND: 0,
     PORT: 0xcf,
     LAST_WAS_COMMAND: 0,
-    SCANNING: 1,
-    KEYBOARD_COMMAND: 0,
   };
-  /** Answers of controller and keyboard, and keys; the first is in the output buffer. */
-  readonly queue: number[] = [];
-  readonly #options: KeyboardOptions;
+  readonly keyboard = new Ps2Keyboard(() => this.#advance());
+  readonly mouse = new Ps2Mouse(() => this.#advance());
+  readonly #options: I8042Options;
 
-  constructor(options: KeyboardOptions) {
+  constructor(options: I8042Options) {
     this.#options = options;
     options.ports.claim(0x60, 1, {
       read: () => this.#readOutput(),
@@ -53,45 +53,45 @@ export class Keyboard {
     });
   }
 
-  /** Set 1 scan codes from the host. */
-  press(scanCodes: Uint8Array): void {
-    if (!this.values.SCANNING) return;
-    for (const code of scanCodes.subarray(0, KEYBOARD_QUEUE_BYTES - this.queue.length)) this.queue.push(code);
-    this.#advance();
-  }
-
   get #status(): number {
+    const v = this.values;
     return (
-      (this.values.FULL ? Status.full : 0) |
-      (this.values.CONTROL & Status.system) |
-      (this.values.LAST_WAS_COMMAND ? Status.command : 0) |
+      (v.FULL ? Status.full : 0) |
+      (v.FULL && v.FROM_MOUSE ? Status.auxiliary : 0) |
+      (v.CONTROL & Status.system) |
+      (v.LAST_WAS_COMMAND ? Status.command : 0) |
       Status.unlocked
     );
   }
 
-  #answer(...bytes: number[]): void {
-    if (this.queue.length + bytes.length <= KEYBOARD_QUEUE_BYTES) this.queue.push(...bytes);
-    this.#advance();
+  /** The controller's own answers do not wait behind keys. */
+  #answer(byte: number, fromMouse = false): void {
+    this.values.FULL = 0;
+    this.#update();
+    this.#fill(byte, fromMouse);
   }
 
-  /** The controller's own answers do not wait behind keys. */
-  #answerFromController(byte: number): void {
-    this.values.FULL = 1;
-    this.values.OUTPUT = byte;
+  #fill(byte: number, fromMouse: boolean): void {
+    const v = this.values;
+    v.OUTPUT = byte;
+    v.FROM_MOUSE = fromMouse ? 1 : 0;
+    v.FULL = 1;
     this.#update();
   }
 
+  /** Takes the next byte of whichever device may speak. */
   #advance(): void {
     const v = this.values;
-    if (!v.FULL && this.queue.length > 0 && !(v.CONTROL & Control.disabled)) {
-      v.OUTPUT = this.queue.shift()!;
-      v.FULL = 1;
-    }
-    this.#update();
+    if (v.FULL) return;
+    if (this.keyboard.waiting && !(v.CONTROL & Control.disabled)) this.#fill(this.keyboard.take(), false);
+    else if (this.mouse.waiting && !(v.CONTROL & Control.auxDisabled)) this.#fill(this.mouse.take(), true);
   }
 
   #update(): void {
-    this.#options.irq.set(this.values.FULL === 1 && (this.values.CONTROL & Control.interrupt) !== 0);
+    const v = this.values;
+    const full = v.FULL === 1;
+    this.#options.irq.set(full && !v.FROM_MOUSE && (v.CONTROL & Control.interrupt) !== 0);
+    this.#options.mouseIrq.set(full && v.FROM_MOUSE === 1 && (v.CONTROL & Control.auxInterrupt) !== 0);
   }
 
   #readOutput(): number {
@@ -106,15 +106,21 @@ export class Keyboard {
   #writeCommand(command: number): void {
     const v = this.values;
     v.LAST_WAS_COMMAND = 1;
-    v.COMMAND = 0;
-    if (command === 0x20) this.#answerFromController(v.CONTROL);
-    else if (command === 0xaa) this.#answerFromController(0x55);
-    else if (command === 0xab) this.#answerFromController(0x00);
-    else if (command === 0xad) v.CONTROL |= Control.disabled;
-    else if (command === 0xae) v.CONTROL &= ~Control.disabled;
-    else if (command === 0xd0) this.#answerFromController(v.PORT);
+    v.COMMAND = WITH_PARAMETER.includes(command) ? command : 0;
+    if (command === 0x20) this.#answer(v.CONTROL);
+    else if (command === 0xa7) this.#control(v.CONTROL | Control.auxDisabled);
+    else if (command === 0xa8) this.#control(v.CONTROL & ~Control.auxDisabled);
+    else if (command === 0xa9 || command === 0xab) this.#answer(0x00);
+    else if (command === 0xaa) this.#answer(0x55);
+    else if (command === 0xad) this.#control(v.CONTROL | Control.disabled);
+    else if (command === 0xae) this.#control(v.CONTROL & ~Control.disabled);
+    else if (command === 0xd0) this.#answer(v.PORT);
     else if (command >= 0xf0) this.#pulse(command);
-    else if (command === 0x60 || command === 0xd1 || command === 0xd2) v.COMMAND = command;
+  }
+
+  #control(value: number): void {
+    this.values.CONTROL = value;
+    this.#update();
     this.#advance();
   }
 
@@ -128,34 +134,18 @@ export class Keyboard {
     const command = v.COMMAND;
     v.LAST_WAS_COMMAND = 0;
     v.COMMAND = 0;
-    if (command === 0x60) v.CONTROL = value & 0x7f;
+    if (command === 0x60) this.#control(value & 0x7f);
     else if (command === 0xd1) {
       v.PORT = value;
       if (!(value & 0x01)) this.#options.onReset();
-    } else if (command === 0xd2) this.#answerFromController(value);
-    else {
-      v.CONTROL &= ~Control.disabled;
-      this.#writeKeyboard(value);
-    }
-    this.#advance();
-  }
-
-  #writeKeyboard(value: number): void {
-    const v = this.values;
-    const command = v.KEYBOARD_COMMAND;
-    v.KEYBOARD_COMMAND = 0;
-    if (command !== 0) return command === 0xf0 && value === 0 ? this.#answer(ACK, 0x41) : this.#answer(ACK);
-    if (value === 0xff) {
-      this.queue.length = 0;
-      v.SCANNING = 1;
-      this.#answer(ACK, SELF_TEST_PASSED);
-    } else if (value === 0xf2) this.#answer(ACK, 0xab, 0x41);
-    else if (value === 0xee) this.#answer(0xee);
-    else {
-      if (value === 0xf4 || value === 0xf6) v.SCANNING = 1;
-      if (value === 0xf5) v.SCANNING = 0;
-      if (value === 0xed || value === 0xf3 || value === 0xf0) v.KEYBOARD_COMMAND = value;
-      this.#answer(ACK);
+    } else if (command === 0xd2) this.#answer(value);
+    else if (command === 0xd3) this.#answer(value, true);
+    else if (command === 0xd4) {
+      this.#control(v.CONTROL & ~Control.auxDisabled);
+      this.mouse.receive(value);
+    } else {
+      this.#control(v.CONTROL & ~Control.disabled);
+      this.keyboard.receive(value);
     }
   }
 }

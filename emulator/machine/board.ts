@@ -9,15 +9,18 @@ import { hostBridge, isaBridge, isResetWrite } from "../devices/chipset.ts";
 import { FwCfg } from "../devices/fw-cfg.ts";
 import type { NetworkCard, Wire } from "../devices/ethernet/network-card.ts";
 import { Hpet } from "../devices/hpet.ts";
-import { Keyboard } from "../devices/i8042.ts";
+import { I8042 } from "../devices/i8042.ts";
 import { IoApic } from "../devices/io-apic.ts";
 import { LocalApic } from "../devices/local-apic.ts";
 import { PicPair } from "../devices/pic.ts";
 import { Pit } from "../devices/pit.ts";
 import { PowerManagement } from "../devices/power-management.ts";
+import type { Ps2Keyboard } from "../devices/ps2-keyboard.ts";
+import type { Ps2Mouse } from "../devices/ps2-mouse.ts";
 import { Rtc } from "../devices/rtc.ts";
 import { Uart } from "../devices/uart.ts";
-import { VgaText } from "../devices/vga-text.ts";
+import { Vga } from "../devices/vga/vga.ts";
+import type { VideoMemory } from "../devices/vga/video-memory.ts";
 import { VirtioBlk, type Disk } from "../devices/virtio/blk.ts";
 import { VirtioConsole } from "../devices/virtio/console.ts";
 import { VirtioNet } from "../devices/virtio/net.ts";
@@ -28,10 +31,19 @@ import type { NicModel } from "../protocol/machine-definition.ts";
 /** Where things are. RAM ends at 3 GiB at most; what follows is for BARs, and the APICs are at the top. */
 const ACPI_ADDRESS = 0xe_0000;
 const PCI_WINDOW = { first: 0xc000_0000, last: 0xfebf_ffff } as const;
+const FRAME_BUFFER = 0xfd00_0000;
+const DISPLAY_REGISTERS = 0xfcff_f000;
 const BAR_BASE = 0xfe00_0000;
 const BAR_STRIDE = 0x1_0000;
 /** PCI slots of bus 0, as the guest-visible contract has them; further disks follow where nothing else is. */
-const Slot = { host: 0, isa: 1, disks: [0x09, 0x10, 0x11, 0x13], rng: 0x0e, console: 0x0f } as const;
+const Slot = {
+  host: 0,
+  isa: 1,
+  disks: [0x09, 0x10, 0x11, 0x13],
+  display: 0x0c,
+  rng: 0x0e,
+  console: 0x0f,
+} as const;
 /** The first card of each model has its place in the contract; further cards follow where nothing else is. */
 const NIC_SLOTS = { "virtio-net": 0x08, e1000: 0x05, rtl8139: 0x06 } as const;
 const FURTHER_NIC_SLOTS = [0x14, 0x15, 0x16, 0x17] as const;
@@ -47,6 +59,7 @@ export interface BoardNic {
 
 export interface BoardOptions {
   readonly memory: GuestMemory;
+  readonly video: VideoMemory;
   readonly timers: Timers;
   readonly now: GuestTime;
   readonly random32: () => number;
@@ -76,8 +89,9 @@ export class Board implements CpuHost {
   readonly hpet: Hpet;
   readonly rtc: Rtc;
   readonly uart: Uart;
-  readonly keyboard: Keyboard;
-  readonly vga: VgaText;
+  readonly keyboard: Ps2Keyboard;
+  readonly mouse: Ps2Mouse;
+  readonly vga: Vga;
   readonly power: PowerManagement;
   readonly firmware: FwCfg;
   readonly pci: PciBus;
@@ -114,8 +128,8 @@ export class Board implements CpuHost {
       now,
       transmit: options.onSerial,
     });
-    this.keyboard = new Keyboard({ ports, irq: lines.wire(Gsi.keyboard), onReset: options.onReset });
-    this.vga = new VgaText({ ports, memory, now });
+    ({ keyboard: this.keyboard, mouse: this.mouse } = this.#inputs());
+    this.vga = this.#display();
     this.power = new PowerManagement({
       ports,
       irq: lines.wire(Gsi.sci),
@@ -134,6 +148,7 @@ export class Board implements CpuHost {
     this.pci.add(Slot.host, 0, hostBridge());
     this.pci.add(Slot.isa, 0, isaBridge());
     this.pci.add(Slot.isa, POWER_FUNCTION, this.power.pci);
+    this.pci.add(Slot.display, 0, this.vga.pci);
     this.disks = options.disks.map((disk, i) =>
       this.#plug(Slot.disks[i]!, (port) => new VirtioBlk(port, { disk, id: `virga-disk-${i}`, timers })),
     );
@@ -192,6 +207,18 @@ export class Board implements CpuHost {
       first.add(model);
       return this.#plug(slot, (port) => new VirtioNet(port, { mac, wire }));
     });
+  }
+
+  #inputs(): I8042 {
+    const irq = this.lines.wire(Gsi.keyboard);
+    const mouseIrq = this.lines.wire(Gsi.mouse);
+    return new I8042({ ports: this.ports, irq, mouseIrq, onReset: this.#options.onReset });
+  }
+
+  #display(): Vga {
+    const { memory, video, now } = this.#options;
+    const places = { frameBufferAt: FRAME_BUFFER, registersAt: DISPLAY_REGISTERS };
+    return new Vga({ ports: this.ports, mmio: this.mmio, memory, video, now, ...places });
   }
 
   #plug<Model extends VirtioModel>(slot: number, build: (port: VirtioPort) => Model): Model {

@@ -8,6 +8,7 @@ import {
   type MachineHost,
   type MachineNic,
 } from "./machine.ts";
+import type { Picture } from "./screen-watch.ts";
 
 /** The same machine without a page: for the command line, tests and measurements. */
 export interface HeadlessOptions {
@@ -28,6 +29,8 @@ export interface HeadlessOptions {
   readonly onStall?: (stall: Stall | null) => void;
   readonly onLog?: (level: string, message: string) => void;
   readonly terminal?: { readonly columns: number; readonly rows: number };
+  /** A graphics mode to start in; text when absent. */
+  readonly screen?: { readonly width: number; readonly height: number };
   /** Deterministic guest time: the same input gives the same instructions. */
   readonly nsPerInstruction?: number;
   /** Default "end": a guest that reboots ends the run. */
@@ -44,6 +47,8 @@ export interface Headless {
   pressPowerButton(): void;
   powerOff(): void;
   stats(): MachineStats;
+  /** What the screen shows now. */
+  picture(): Picture;
 }
 
 export async function runHeadless(options: HeadlessOptions): Promise<Outcome<Headless>> {
@@ -59,6 +64,7 @@ export async function runHeadless(options: HeadlessOptions): Promise<Outcome<Hea
     commandLine: options.commandLine,
     wallClockMs: options.wallClockMs,
     ...(options.terminal && { terminal: options.terminal }),
+    ...(options.screen && { screen: options.screen }),
     ...(options.nsPerInstruction !== undefined && { nsPerInstruction: options.nsPerInstruction }),
     onGuestReset: options.onGuestReset ?? "end",
     host: options.host,
@@ -83,5 +89,6 @@ export async function runHeadless(options: HeadlessOptions): Promise<Outcome<Hea
     pressPowerButton: () => machine.pressPowerButton(),
     powerOff: () => machine.powerOff(),
     stats: () => machine.stats(),
+    picture: () => machine.picture,
   });
 }

@@ -10,6 +10,8 @@ export interface LinuxBoot {
   readonly kernel: Uint8Array;
   readonly initrd?: Uint8Array;
   readonly commandLine: string;
+  /** A linear frame buffer that shows already: 32 bits per pixel, rows without gaps. */
+  readonly frameBuffer?: { readonly address: number; readonly width: number; readonly height: number };
   /** ACPI tables, and where their RSDP is. */
   readonly acpi: { readonly address: number; readonly bytes: Uint8Array; readonly rsdp: number };
 }
@@ -36,6 +38,8 @@ const PAGE = 4096;
 const GDT = [0n, 0n, 0x00af_9b00_0000_ffffn, 0x00cf_9300_0000_ffffn] as const;
 /** Offsets in boot_params (Documentation/arch/x86/zero-page.rst). */
 const Zero = { screen: 0x000, rsdp: 0x070, e820Count: 0x1e8, header: 0x1f1, e820: 0x2d0 } as const;
+/** orig_video_isVGA (include/uapi/linux/screen_info.h). */
+const ScreenType = { vga: 0x01, efi: 0x70 } as const;
 const SETUP_HEADER_END = 0x290;
 
 interface Image {
@@ -177,13 +181,7 @@ function bootParameters(ramBytes: number, image: Image, boot: LinuxBoot, initrdA
   view.setUint32(0x228, Low.commandLine, true);
   view.setUint32(0x238, MAX_COMMAND_LINE, true);
   view.setUint32(Zero.rsdp, boot.acpi.rsdp, true);
-  // screen_info: VGA text mode 3, 80x25, 16-line font, cursor at home.
-  zero.set([0, 0], Zero.screen);
-  zero[Zero.screen + 0x06] = 3;
-  zero[Zero.screen + 0x07] = 80;
-  zero[Zero.screen + 0x0e] = 25;
-  zero[Zero.screen + 0x0f] = 1;
-  zero[Zero.screen + 0x10] = 16;
+  writeScreenInfo(view, boot.frameBuffer);
   const map = e820(ramBytes);
   zero[Zero.e820Count] = map.length;
   map.forEach(({ start, end, type }, i) => {
@@ -193,6 +191,31 @@ function bootParameters(ramBytes: number, image: Image, boot: LinuxBoot, initrdA
     view.setUint32(at + 16, type, true);
   });
   return zero;
+}
+
+/**
+ * struct screen_info: VGA text mode 3, 80x25, 16-line font, cursor at home; or a frame buffer as EFI firmware leaves it, because
+ * the driver for that one (efifb, simpledrm) is in kernels that have no other. Its bytes count as bytes there, not as 64 KiB.
+ */
+function writeScreenInfo(view: DataView, frameBuffer: LinuxBoot["frameBuffer"]): void {
+  const at = Zero.screen;
+  if (!frameBuffer) {
+    view.setUint8(at + 0x06, 3);
+    view.setUint8(at + 0x07, 80);
+    view.setUint8(at + 0x0e, 25);
+    view.setUint8(at + 0x0f, ScreenType.vga);
+    return view.setUint8(at + 0x10, 16);
+  }
+  const { address, width, height } = frameBuffer;
+  view.setUint8(at + 0x0f, ScreenType.efi);
+  view.setUint16(at + 0x12, width, true);
+  view.setUint16(at + 0x14, height, true);
+  view.setUint16(at + 0x16, 32, true);
+  view.setUint32(at + 0x18, address, true);
+  view.setUint32(at + 0x1c, 4 * width * height, true);
+  view.setUint16(at + 0x24, 4 * width, true);
+  // Size and position in the pixel of red, green, blue and what is left over.
+  [8, 16, 8, 8, 8, 0, 8, 24].forEach((value, i) => view.setUint8(at + 0x26 + i, value));
 }
 
 /** RAM (1) and what lies between conventional memory and 1 MiB (2): video memory and the ACPI tables. */

@@ -1,18 +1,18 @@
 import { GuestMemory } from "../bus/guest-memory.ts";
 import { Timers } from "../bus/timers.ts";
 import { Cpu, RunExit, type CpuHost } from "../cpu/core.ts";
-import type { TextScreen } from "../devices/vga-text.ts";
+import type { VideoMemory } from "../devices/vga/video-memory.ts";
 import type { FrameLink } from "../protocol/frame-link.ts";
 import { fail, ok, type Failure, type Outcome } from "../protocol/failure.ts";
 import type { NicModel } from "../protocol/machine-definition.ts";
-import type { MachineStats, Stall } from "../protocol/machine-messages.ts";
+import type { MachineStats, MouseMove, Stall } from "../protocol/machine-messages.ts";
 import type { BlockDevice } from "../storage/block-device.ts";
 import { Board } from "./board.ts";
 import { CountedClock, HostClock, type GuestClock } from "./clock.ts";
 import { loadLinux } from "./linux-boot.ts";
 import { PatientDisk } from "./patient-disk.ts";
 import { enterLongMode } from "./processor-state.ts";
-import { ScreenWatch } from "./screen-watch.ts";
+import { pictureOf, type Picture, type ScreenEvents, ScreenWatch } from "./screen-watch.ts";
 import { SerialBatch } from "./serial-batch.ts";
 import { Meter } from "./meter.ts";
 
@@ -39,10 +39,9 @@ export type MachineEnd =
   | { readonly reason: "failed"; readonly failure: Failure };
 
 /** What the machine tells; every one of them may be called from inside the run loop and must return soon. */
-export interface MachineEvents {
+export interface MachineEvents extends ScreenEvents {
   state(state: MachineState): void;
   serial(bytes: Uint8Array): void;
-  textScreen?(screen: TextScreen): void;
   stalled?(stall: Stall | null): void;
   failed(failure: Failure): void;
   log?(level: "error" | "warn" | "info" | "debug", message: string): void;
@@ -68,6 +67,8 @@ export interface MachineOptions {
   readonly commandLine: string;
   readonly wallClockMs: number;
   readonly terminal?: { readonly columns: number; readonly rows: number };
+  /** A graphics mode to start in, as firmware would set it; text when absent. */
+  readonly screen?: { readonly width: number; readonly height: number };
   /** Deterministic guest time. */
   readonly nsPerInstruction?: number;
   readonly onGuestReset?: "boot" | "end";
@@ -80,7 +81,6 @@ const SLICE_INSTRUCTIONS = 100_000;
 const MIN_SLICE_INSTRUCTIONS = 2_000;
 const YIELD_NS = 3_000_000;
 const STALL_NS = 10_000_000;
-const SCREEN_NS = 50_000_000;
 /** A shorter wait is not worth a timer of the host. */
 const SPIN_MS = 0.2;
 /** A gap of the host's loop longer than this was a host that slept, and did not pass for the guest. */
@@ -98,6 +98,7 @@ export class Machine {
   readonly #options: MachineOptions;
   readonly #cpu: Cpu;
   readonly #memory: GuestMemory;
+  readonly #video: VideoMemory;
   readonly #clock: GuestClock;
   readonly #disks: readonly PatientDisk[];
   readonly #serial: SerialBatch;
@@ -134,6 +135,12 @@ export class Machine {
       ram: this.#cpu.ram,
       onWrite: (address, length) => this.#cpu.invalidate(address, length),
     });
+    this.#video = {
+      bytes: this.#cpu.video,
+      dirty: this.#cpu.videoDirty,
+      place: (where) => this.#cpu.placeVideo(where),
+      watch: () => this.#cpu.watchVideo(),
+    };
     this.#meter = new Meter(() => host.nowNs(), this.#cpu);
     const fixed = options.nsPerInstruction;
     this.#clock =
@@ -151,7 +158,7 @@ export class Machine {
     );
     for (const { link } of options.nics ?? []) link.listen(() => this.wake());
     this.#serial = new SerialBatch((bytes) => events.serial(bytes));
-    this.#screen = new ScreenWatch((screen) => events.textScreen?.(screen));
+    this.#screen = new ScreenWatch(this.#video, events);
     this.#timers = this.#newTimers();
     this.#board = this.#newBoard();
   }
@@ -200,6 +207,17 @@ export class Machine {
   setCable(nic: number, connected: boolean): void {
     this.#cables[nic] = connected;
     this.#board.nics[nic]?.setCable(connected);
+  }
+  moveMouse(move: MouseMove): void {
+    this.#board.mouse.move(move);
+  }
+  /** The page has room for one frame of graphics: it goes now, or as soon as something changes. */
+  requestFrame(whole: boolean): void {
+    this.#screen.want(whole);
+    this.#look();
+  }
+  get picture(): Picture {
+    return pictureOf(this.#board.vga, this.#video);
   }
 
   /** Rates are those since the last call. */
@@ -260,6 +278,7 @@ export class Machine {
     const timers = this.#timers;
     const board = new Board({
       memory: this.#memory,
+      video: this.#video,
       timers,
       now: () => this.#clock.now(),
       random32: () => this.#options.host.random32(),
@@ -298,8 +317,11 @@ export class Machine {
     if (this.#meter.instructions > 0) this.#memory.fill(0, this.#memory.sizeBytes, 0);
     this.#timers = this.#newTimers();
     this.#board = this.#newBoard();
+    const { screen } = this.#options;
+    if (screen) this.#board.vga.setMode(screen.width, screen.height);
     const loaded = loadLinux(this.#memory, {
       ...files.value,
+      ...(screen && { frameBuffer: { ...screen, address: this.#board.vga.frameBufferAt } }),
       commandLine: commandLineOf(this.#options),
       acpi: Board.acpi(),
     });
@@ -460,8 +482,10 @@ export class Machine {
   /** Hands on what the guest has said and drawn. */
   #show(): void {
     this.#serial.flush();
-    if (this.#options.events.textScreen && this.#screen.due(this.#options.host.nowNs(), SCREEN_NS))
-      this.#screen.look(this.#board.vga.screen());
+    this.#look();
+  }
+  #look(): void {
+    this.#screen.look(this.#board.vga, this.#options.host.nowNs());
   }
 }
 

@@ -32,6 +32,33 @@ export interface PowerOn {
   /** Sizes of the terminal, for the guest's `stty`. */
   readonly columns?: number;
   readonly rows?: number;
+  /** A graphics mode that firmware would have set; text when absent. */
+  readonly screen?: { readonly width: number; readonly height: number };
+}
+
+/** What the guest's display shows now. */
+export type ScreenMode =
+  | { readonly kind: "text" }
+  | { readonly kind: "graphics"; readonly width: number; readonly height: number };
+
+/** Whole rows of RGBA pixels that have changed, from row `first` on. */
+export interface FrameBand {
+  readonly first: number;
+  readonly pixels: Uint8ClampedArray<ArrayBuffer>;
+}
+/** What has changed on a graphics screen since the last frame. */
+export interface Frame {
+  readonly width: number;
+  readonly height: number;
+  readonly bands: readonly FrameBand[];
+}
+
+/** What a hand did with the mouse: counts since the last one, down and right positive; bits of left, right and middle button. */
+export interface MouseMove {
+  readonly dx: number;
+  readonly dy: number;
+  readonly wheel: number;
+  readonly buttons: number;
 }
 
 /** Page → machine worker. */
@@ -42,6 +69,9 @@ export type Command =
   | { readonly type: "keyboard"; readonly scanCodes: Uint8Array }
   /** Pulls or plugs the cable of a network card, which the guest notices. */
   | { readonly type: "cable"; readonly nic: number; readonly connected: boolean }
+  | ({ readonly type: "mouse" } & MouseMove)
+  /** The page can show one more frame; with `whole`, it has no picture yet. */
+  | { readonly type: "frame-wanted"; readonly whole: boolean }
   | { readonly type: "pause" }
   | { readonly type: "resume" }
   | { readonly type: "reset" }
@@ -92,6 +122,8 @@ export type Notice =
       readonly cells: Uint8Array;
       readonly cursor: number;
     }
+  | { readonly type: "screen-mode"; readonly mode: ScreenMode }
+  | ({ readonly type: "frame" } & Frame)
   | { readonly type: "stalled"; readonly stall: Stall | null }
   | { readonly type: "stats"; readonly stats: MachineStats }
   | { readonly type: "log"; readonly level: "error" | "warn" | "info" | "debug"; readonly message: string }

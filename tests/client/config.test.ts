@@ -4,10 +4,12 @@ import { resolveSettings, settingsInAddress } from "../../client/machine/config.
 test("defaults stand where nobody says anything", () => {
   const { values, from, problems } = resolveSettings(undefined, undefined, undefined);
   expect(values).toEqual({
-    network: "tunnel",
     log: "warn",
     theme: "system",
     fontSize: 14,
+    screen: "text",
+    network: "tunnel",
+    scaling: "fit",
     screenReader: false,
   });
   expect(from.memoryMiB).toBe("default");

@@ -88,6 +88,8 @@ export const ports = (start: number, length: number): Aml => [
 ];
 /** An ISA interrupt: edge, active high, exclusive (§6.4.2.1). */
 export const irq = (line: number): Aml => [0x22, ...little(1 << line, 2)];
+/** The same as a level, active low, that devices share. */
+export const sharedIrq = (line: number): Aml => [0x23, ...little(1 << line, 2), 0x18];
 
 /** Windows of a bridge (§6.4.3.5): fixed at both ends, produced by the bridge for what is behind it. */
 const window = (

@@ -143,7 +143,7 @@ function fadt(facsAt: number, dsdtAt: number): Uint8Array {
   return table.seal();
 }
 
-/** §5.2.12: one processor, one IOAPIC, the timer on input 2, the SCI as an active-high level, NMI on LINT1. */
+/** §5.2.12: one processor, one IOAPIC, the timer on input 2, the SCI as an active-high level, the mouse on a PCI line, NMI on LINT1. */
 function madt(): Uint8Array {
   const word = (value: number): number[] => [
     value & 0xff,
@@ -152,11 +152,13 @@ function madt(): Uint8Array {
     value >>> 24,
   ];
   const LEVEL_HIGH = 0x0d;
+  const LEVEL_LOW = 0x0f;
   const entries = [
     [0, 8, 0, 0, ...word(1)],
     [1, 12, 0, 0, ...word(IO_APIC_BASE), ...word(0)],
     [2, 10, 0, 0, ...word(2), 0, 0],
     [2, 10, 0, Gsi.sci, ...word(Gsi.sci), LEVEL_HIGH, 0],
+    [2, 10, 0, Gsi.mouse, ...word(Gsi.mouse), LEVEL_LOW, 0],
     [4, 6, 0xff, 0, 0, 1],
   ].flat();
   const table = new Table("APIC", 3, HEADER_BYTES + 8 + entries.length);
@@ -213,6 +215,7 @@ function dsdt(pciWindow: AcpiOptions["pciWindow"]): Uint8Array {
       name("_ADR", integer(0x0001_0000)),
       isa("RTC", "PNP0B00", ports(0x70, 2), irq(Gsi.rtc)),
       isa("KBD", "PNP0303", ports(0x60, 1), ports(0x64, 1), irq(Gsi.keyboard)),
+      isa("MOU", "PNP0F13", aml.sharedIrq(Gsi.mouse)),
       isa("COM1", "PNP0501", ports(0x3f8, 8), irq(Gsi.serial1)),
     ),
   );

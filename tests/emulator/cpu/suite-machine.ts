@@ -8,6 +8,7 @@ import { GuestMemory } from "../../../emulator/bus/guest-memory.ts";
 import { Timers } from "../../../emulator/bus/timers.ts";
 import { Cpu, type CpuHost, RAM_BASE, RunExit } from "../../../emulator/cpu/core.ts";
 import { Board } from "../../../emulator/machine/board.ts";
+import { PlainVideo } from "../../support/plain-video.ts";
 import { compiledCore, place } from "./system-rig.ts";
 
 const folder = process.env["VIRGA_SUITES"];
@@ -60,6 +61,7 @@ export function runKvmUnitTest(image: Uint8Array, instructions: number): SuiteRe
   });
   const board = new Board({
     memory: new GuestMemory({ ram: cpu.ram, onWrite: (address, length) => cpu.invalidate(address, length) }),
+    video: new PlainVideo(),
     timers,
     now: () => clock.now(),
     random32: () => 1,

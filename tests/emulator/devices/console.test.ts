@@ -1,19 +1,33 @@
 import { expect, test } from "vitest";
 import { hostBridge, isaBridge, isResetWrite } from "../../../emulator/devices/chipset.ts";
-import { Keyboard, KEYBOARD_QUEUE_BYTES } from "../../../emulator/devices/i8042.ts";
-import { VgaText } from "../../../emulator/devices/vga-text.ts";
+import { I8042 } from "../../../emulator/devices/i8042.ts";
+import { KEYBOARD_QUEUE_BYTES } from "../../../emulator/devices/ps2-keyboard.ts";
+import { MOUSE_QUEUE_BYTES } from "../../../emulator/devices/ps2-mouse.ts";
 import { BenchBoard } from "../../support/bench-board.ts";
 
 function keyboardBench() {
   const board = new BenchBoard();
   let resets = 0;
-  const keyboard = new Keyboard({ ports: board.ports, irq: board.lines.wire(1), onReset: () => resets++ });
+  const { keyboard, mouse } = new I8042({
+    ports: board.ports,
+    irq: board.lines.wire(1),
+    mouseIrq: board.lines.wire(12),
+    onReset: () => resets++,
+  });
   const answers = (): number[] => {
     const bytes = [];
     while (board.in(0x64) & 1) bytes.push(board.in(0x60));
     return bytes;
   };
-  return { board, keyboard, answers, resets: () => resets };
+  /** A command to the mouse and all its answers. */
+  const tell = (...bytes: number[]): number[] => {
+    for (const byte of bytes) {
+      board.out(0x64, 0xd4);
+      board.out(0x60, byte);
+    }
+    return answers();
+  };
+  return { board, keyboard, mouse, answers, tell, resets: () => resets };
 }
 
 test("8042: Linux's questions are answered", () => {
@@ -61,39 +75,71 @@ test("8042: disabled, it keeps keys; pulse FE and output port bit 0 reset the ma
   expect(resets()).toBe(2);
 });
 
-function vgaBench() {
-  const board = new BenchBoard();
-  const vga = new VgaText({ ports: board.ports, memory: board.memory, now: board.now });
-  const crtc = (index: number, value: number): void => (board.out(0x3d4, index), board.out(0x3d5, value));
-  return { board, vga, crtc };
-}
-
-test("VGA: the screen is the cells at the start address, and the cursor is in it or off", () => {
-  const { board, vga, crtc } = vgaBench();
-  board.ram.set([0x41, 0x07, 0x42, 0x1f], 0xb8000 + 160);
-  crtc(0x0d, 80);
-  crtc(0x0f, 81);
-  const screen = vga.screen();
-  expect([...screen.cells.subarray(0, 4), screen.cursor]).toEqual([0x41, 0x07, 0x42, 0x1f, 1]);
-  crtc(0x0a, 0x2d);
-  expect(vga.screen().cursor).toBe(-1);
+test("8042: the auxiliary port's tests: loop, interface, interrupt, enable and disable", () => {
+  const { board, answers } = keyboardBench();
+  for (const probe of [0x5a, 0xf0, 0x56, 0xa4]) {
+    board.out(0x64, 0xd3);
+    board.out(0x60, probe);
+    expect([board.in(0x64) & 0x21, board.in(0x60)]).toEqual([0x21, probe]);
+  }
+  board.out(0x64, 0xa9);
+  expect(answers()).toEqual([0x00]);
+  const control = (): number => (board.out(0x64, 0x20), board.in(0x60));
+  board.out(0x64, 0xa8);
+  expect(control() & 0x20).toBe(0);
+  board.out(0x64, 0xa7);
+  expect(control() & 0x20).toBe(0x20);
+  board.out(0x64, 0x60);
+  board.out(0x60, 0x46);
+  board.edges.length = 0;
+  board.out(0x64, 0xd3);
+  board.out(0x60, 0xa5);
+  expect(board.edges).toEqual(["+12"]);
+  expect(board.in(0x60)).toBe(0xa5);
+  expect(board.edges).toEqual(["+12", "-12"]);
 });
 
-test("VGA: 16-bit index writes, the attribute flip-flop, the palette, and any start address", () => {
-  const { board, vga } = vgaBench();
-  board.out(0x3d4, 0xff0c, 2);
-  board.out(0x3d4, 0xff0d, 2);
-  expect(board.in(0x3d5)).toBe(0xff);
-  expect(vga.screen().cells.length).toBe(4000);
-  board.in(0x3da);
-  board.out(0x3c0, 0x10);
-  board.out(0x3c0, 0x0c);
-  board.out(0x3c0, 0x30);
-  expect(board.in(0x3c1)).toBe(0x0c);
-  board.out(0x3c8, 255);
-  for (const value of [1, 2, 3, 4]) board.out(0x3c9, value);
-  board.out(0x3c7, 255);
-  expect([board.in(0x3c9), board.in(0x3c9), board.in(0x3c9), board.in(0x3c9)]).toEqual([1, 2, 3, 4]);
+test("mouse: reset, the knock for the wheel, settings and status as Linux's psmouse asks", () => {
+  const { tell } = keyboardBench();
+  expect(tell(0xff)).toEqual([0xfa, 0xaa, 0x00]);
+  expect(tell(0xf2)).toEqual([0xfa, 0x00]);
+  for (const rate of [200, 100, 80]) expect([...tell(0xf3), ...tell(rate)]).toEqual([0xfa, 0xfa]);
+  expect(tell(0xf2)).toEqual([0xfa, 0x03]);
+  expect([...tell(0xe8), ...tell(3), ...tell(0xe7), ...tell(0xf4)]).toEqual([0xfa, 0xfa, 0xfa, 0xfa]);
+  expect(tell(0xe9)).toEqual([0xfa, 0x30, 3, 80]);
+  expect(tell(0xf6)).toEqual([0xfa]);
+  expect(tell(0xe9)).toEqual([0xfa, 0x00, 2, 100]);
+  expect([...tell(0xee), ...tell(0x12), ...tell(0xec)]).toEqual([0xfa, 0x12, 0xfa]);
+});
+
+test("mouse: packets of movement, buttons and wheel; up is positive; far moves are several packets", () => {
+  const { mouse, answers, tell } = keyboardBench();
+  mouse.move({ dx: 5, dy: 5, wheel: 0, buttons: 0 });
+  expect(answers()).toEqual([]);
+  tell(0xff);
+  tell(0xf4);
+  mouse.move({ dx: 5, dy: 3, wheel: 1, buttons: 1 });
+  expect(answers()).toEqual([0x29, 5, 0xfd]);
+  mouse.move({ dx: 0, dy: 0, wheel: 0, buttons: 0 });
+  expect(answers()).toEqual([0x08, 0, 0]);
+  mouse.move({ dx: -300, dy: 0, wheel: 0, buttons: 0 });
+  expect(answers()).toEqual([0x18, 0x01, 0, 0x18, 0xd3, 0]);
+  for (const byte of [0xf3, 200, 0xf3, 100, 0xf3, 80]) tell(byte);
+  mouse.move({ dx: 0, dy: 0, wheel: -2, buttons: 4 });
+  expect(answers()).toEqual([0x0c, 0, 0, 0xfe]);
+  tell(0xf0);
+  mouse.move({ dx: 1, dy: 0, wheel: 0, buttons: 0 });
+  expect([answers(), tell(0xeb)]).toEqual([[], [0xfa, 0x08, 1, 0, 0]]);
+});
+
+test("mouse: a guest that does not listen fills no buffer, and numbers that are none move nothing", () => {
+  const { mouse, answers, tell } = keyboardBench();
+  tell(0xf4);
+  for (let i = 0; i < 10_000; i++) mouse.move({ dx: 1e9, dy: -1e9, wheel: 1e9, buttons: i });
+  expect(mouse.queue.length).toBeLessThanOrEqual(MOUSE_QUEUE_BYTES);
+  expect(answers().length).toBeLessThan(500);
+  mouse.move({ dx: NaN, dy: Infinity, wheel: 0.4, buttons: 0 });
+  expect(mouse.values.X).toBe(0);
 });
 
 test("the chipset is an i440FX and a PIIX3 with several functions; CF9 resets on bit 2", () => {

@@ -3,6 +3,7 @@ import { GuestMemory } from "../../../emulator/bus/guest-memory.ts";
 import { Timers } from "../../../emulator/bus/timers.ts";
 import type { Disk } from "../../../emulator/devices/virtio/blk.ts";
 import { Board } from "../../../emulator/machine/board.ts";
+import { PlainVideo } from "../../support/plain-video.ts";
 import { seededRandom } from "../../support/seeded-random.ts";
 
 const RAM_BYTES = 1 << 20;
@@ -50,6 +51,7 @@ function board(random: () => number) {
       ram,
       onWrite: (address, length) => expect(address >= 0 && address + length <= RAM_BYTES).toBe(true),
     }),
+    video: new PlainVideo(),
     timers,
     now: () => now,
     random32: random,
