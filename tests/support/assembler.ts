@@ -1,4 +1,7 @@
-/** A small 64-bit assembler for tests: the instructions they need, labels, nothing more. */
+/**
+ * A small assembler for tests: the instructions they need, labels, nothing more. In 32-bit mode the 64-bit names mean the
+ * 32-bit registers, so that one program may be written for both.
+ */
 const names = {
   8: ["al", "cl", "dl", "bl", "spl", "bpl", "sil", "dil"],
   32: ["eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"],
@@ -65,8 +68,24 @@ export class Assembler {
   readonly #labels = new Map<string, number>();
   readonly #fixups: { at: number; label: string }[] = [];
   readonly origin: number;
-  constructor(origin: number) {
+  readonly mode: 32 | 64;
+  readonly #end: number;
+  /** `end`: the opcode byte of `end()`, HLT unless another is wanted. */
+  constructor(origin: number, mode: 32 | 64 = 64, end = 0xf4) {
     this.origin = origin;
+    this.mode = mode;
+    this.#end = end;
+  }
+
+  /** Bytes of a pointer. */
+  get word(): 4 | 8 {
+    return this.mode === 64 ? 8 : 4;
+  }
+  #register(name: string): Register {
+    const { number, bits } = register(name);
+    if (this.mode === 32 && (number > 7 || (bits === 8 && number > 3)))
+      throw new Error(`no ${name} in 32-bit mode`);
+    return { number, bits: this.mode === 32 && bits === 64 ? 32 : bits };
   }
 
   get here(): number {
@@ -111,8 +130,8 @@ export class Assembler {
       this.bytes(...opcode, 0xc0 | ((reg & 7) << 3) | (rm.number & 7));
       return;
     }
-    const base = rm.base === undefined ? undefined : register(rm.base).number;
-    const index = rm.index === undefined ? undefined : register(rm.index).number;
+    const base = rm.base === undefined ? undefined : this.#register(rm.base).number;
+    const index = rm.index === undefined ? undefined : this.#register(rm.index).number;
     if (rm.gs) this.bytes(0x65);
     this.#rex(size, reg, index ?? 0, base ?? 0, byteRegister);
     this.bytes(...opcode);
@@ -139,9 +158,9 @@ export class Assembler {
   }
   #form(opcode: number, to: Operand, from: Operand): void {
     const stored = typeof to !== "string";
-    const r = register((stored ? from : to) as string),
+    const r = this.#register((stored ? from : to) as string),
       other = stored ? to : from;
-    const rm = typeof other === "string" ? register(other) : other;
+    const rm = typeof other === "string" ? this.#register(other) : other;
     this.#encode(
       [opcode + (stored ? 0 : 2) + (r.bits === 8 ? 0 : 1)],
       r.number,
@@ -155,7 +174,7 @@ export class Assembler {
     if (typeof from !== "number") this.#form(0x88, to, from);
     else if (typeof to !== "string") throw new Error("use movByte or a register");
     else {
-      const r = register(to);
+      const r = this.#register(to);
       if (r.bits === 64) this.#encode([0xc7], 0, r, 64);
       else {
         this.#rex(32, 0, 0, r.number, false);
@@ -174,7 +193,7 @@ export class Assembler {
     const digit = arithmetic.indexOf(name);
     if (typeof from !== "number") this.#form(digit * 8, to, from);
     else {
-      const rm = typeof to === "string" ? register(to) : to,
+      const rm = typeof to === "string" ? this.#register(to) : to,
         size = "bits" in rm ? rm.bits : bits;
       const short = from >= -128 && from <= 127;
       this.#encode([size === 8 ? 0x80 : short ? 0x83 : 0x81], digit, rm, size);
@@ -183,8 +202,9 @@ export class Assembler {
     return this;
   }
   test(a: string, b: string | number): this {
-    const r = register(a);
-    if (typeof b === "string") this.#encode([r.bits === 8 ? 0x84 : 0x85], register(b).number, r, r.bits);
+    const r = this.#register(a);
+    if (typeof b === "string")
+      this.#encode([r.bits === 8 ? 0x84 : 0x85], this.#register(b).number, r, r.bits);
     else {
       this.#encode([0xf7], 0, r, r.bits);
       this.bytes(...bytesOf(b, 4));
@@ -192,30 +212,30 @@ export class Assembler {
     return this;
   }
   lea(to: string, from: Memory): this {
-    const r = register(to);
+    const r = this.#register(to);
     this.#encode([0x8d], r.number, from, r.bits);
     return this;
   }
   movzx(to: string, from: Operand): this {
-    const rm = typeof from === "string" ? register(from) : from;
-    this.#encode([0x0f, 0xb6], register(to).number, rm, 32, "bits" in rm && rm.number >= 4);
+    const rm = typeof from === "string" ? this.#register(from) : from;
+    this.#encode([0x0f, 0xb6], this.#register(to).number, rm, 32, "bits" in rm && rm.number >= 4);
     return this;
   }
   shift(name: "shl" | "shr" | "sar", r: string, count: number): this {
-    const { number, bits } = register(r);
+    const { number, bits } = this.#register(r);
     this.#encode([0xc1], { shl: 4, shr: 5, sar: 7 }[name], { number, bits }, bits);
     return this.bytes(count);
   }
   not(r: string): this {
-    this.#encode([0xf7], 2, register(r), register(r).bits);
+    this.#encode([0xf7], 2, this.#register(r), this.#register(r).bits);
     return this;
   }
   push(r: string): this {
-    const { number } = register(r);
+    const { number } = this.#register(r);
     return this.bytes(...(number > 7 ? [0x41] : []), 0x50 + (number & 7));
   }
   pop(r: string): this {
-    const { number } = register(r);
+    const { number } = this.#register(r);
     return this.bytes(...(number > 7 ? [0x41] : []), 0x58 + (number & 7));
   }
   #relative(opcode: readonly number[], label: string): this {
@@ -236,6 +256,10 @@ export class Assembler {
   }
   ret(): this {
     return this.bytes(0xc3);
+  }
+  /** The end of a program that its caller may want to return from. */
+  end(): this {
+    return this.bytes(this.#end);
   }
   hlt(): this {
     return this.bytes(0xf4);
