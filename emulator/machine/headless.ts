@@ -7,6 +7,7 @@ import {
   type MachineEnd,
   type MachineHost,
   type MachineNic,
+  type MachineOptions,
 } from "./machine.ts";
 import type { Picture } from "./screen-watch.ts";
 
@@ -33,6 +34,8 @@ export interface HeadlessOptions {
   readonly screen?: { readonly width: number; readonly height: number };
   /** Deterministic guest time: the same input gives the same instructions. */
   readonly nsPerInstruction?: number;
+  readonly startPaused?: boolean;
+  readonly runSlice?: MachineOptions["runSlice"];
   /** Default "end": a guest that reboots ends the run. */
   readonly onGuestReset?: "boot" | "end";
 }
@@ -66,6 +69,8 @@ export async function runHeadless(options: HeadlessOptions): Promise<Outcome<Hea
     ...(options.terminal && { terminal: options.terminal }),
     ...(options.screen && { screen: options.screen }),
     ...(options.nsPerInstruction !== undefined && { nsPerInstruction: options.nsPerInstruction }),
+    ...(options.startPaused && { startPaused: true }),
+    ...(options.runSlice && { runSlice: options.runSlice }),
     onGuestReset: options.onGuestReset ?? "end",
     host: options.host,
     events: {

@@ -72,6 +72,10 @@ export interface MachineOptions {
   /** Deterministic guest time. */
   readonly nsPerInstruction?: number;
   readonly onGuestReset?: "boot" | "end";
+  /** Waits at the first instruction for `resume`: somebody debugs the start. */
+  readonly startPaused?: boolean;
+  /** How a slice runs, instead of `cpu.run`: a tracer steps. Called like it. */
+  readonly runSlice?: (cpu: Cpu, instructions: number) => RunExit;
   readonly host: MachineHost;
   readonly events: MachineEvents;
 }
@@ -109,7 +113,8 @@ export class Machine {
   #end!: (end: MachineEnd) => void;
 
   #state: MachineState = "starting";
-  #paused = false;
+  #paused: boolean;
+  #onPaused: (exit: RunExit | undefined) => void = () => {};
   #failure: Failure | undefined;
   #stall: Stall | null = null;
   /** What the guest or the page asked for; served between slices. */
@@ -123,6 +128,7 @@ export class Machine {
   /** Throws RangeError when the host has no room for the memory. */
   constructor(options: MachineOptions) {
     this.#options = options;
+    this.#paused = options.startPaused ?? false;
     this.done = new Promise((resolve) => (this.#end = resolve));
     const { host, events } = options;
     this.#cpu = new Cpu({
@@ -184,6 +190,8 @@ export class Machine {
     this.#paused = false;
     this.#failure = undefined;
     for (const disk of this.#disks) disk.retry();
+    // A pause that comes before the loop has had its turn is told again.
+    if (this.#state === "paused") this.#setState("running");
     this.wake();
   }
 
@@ -241,6 +249,28 @@ export class Machine {
   /** For tests and the debugger of this house; guests have no way here. */
   get cpu(): Cpu {
     return this.#cpu;
+  }
+
+  /** RAM as the devices see it: a write drops the code that was decoded from it. */
+  get memory(): GuestMemory {
+    return this.#memory;
+  }
+
+  get state(): MachineState {
+    return this.#state;
+  }
+
+  /** One listener is told each time the machine has paused, and by which exit if a slice did it. */
+  set onPaused(listener: (exit: RunExit | undefined) => void) {
+    this.#onPaused = listener;
+  }
+
+  /** Runs one instruction of a machine that is paused; its clock stands. */
+  step(): RunExit {
+    if (this.#state !== "paused") throw new Error("only a paused machine can step");
+    const exit = this.#cpu.step();
+    if (exit === RunExit.tripleFault && !this.#survivesTripleFault()) this.#want("power-off");
+    return exit;
   }
 
   #want(what: "reset" | "guest-reset" | "power-off"): void {
@@ -346,6 +376,13 @@ export class Machine {
       this.#clock.start();
       this.#setState("running");
       const exit = this.#slice();
+      if (exit === RunExit.breakpoint || exit === RunExit.watchpoint) {
+        this.#paused = true;
+        this.#clock.stop();
+        this.#show();
+        this.#setState("paused", exit);
+        continue;
+      }
       if (exit === RunExit.tripleFault) {
         if (!this.#survivesTripleFault()) return;
         continue;
@@ -374,7 +411,8 @@ export class Machine {
     );
     this.#sliceEndNs = now + this.#meter.nsFor(budget, this.#options.nsPerInstruction);
     this.#inSlice = true;
-    const exit = this.#meter.measure(() => this.#cpu.run(budget));
+    const { runSlice } = this.#options;
+    const exit = this.#meter.measure(() => (runSlice ? runSlice(this.#cpu, budget) : this.#cpu.run(budget)));
     this.#inSlice = false;
     return exit;
   }
@@ -473,10 +511,11 @@ export class Machine {
     this.#end({ reason: "failed", failure });
   }
 
-  #setState(state: MachineState): void {
+  #setState(state: MachineState, exit?: RunExit): void {
     if (state === this.#state) return;
     this.#state = state;
     this.#options.events.state(state);
+    if (state === "paused") this.#onPaused(exit);
   }
 
   /** Hands on what the guest has said and drawn. */

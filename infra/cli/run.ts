@@ -7,6 +7,7 @@ import type { Headless } from "../../emulator/machine/headless.ts";
 import type { BlockDevice } from "../../emulator/storage/block-device.ts";
 import type { Origin } from "../../emulator/storage/chunked-image.ts";
 import { DiskRoom, RawFileDisk, withForgottenChanges } from "../headless/disks.ts";
+import { GdbServer, type Listening, readListening } from "../headless/gdb-server.ts";
 import { startNodeMachine } from "../headless/node-machine.ts";
 import { SerialDialogue } from "../headless/serial-dialogue.ts";
 import { ImageStore } from "../store/image-store.ts";
@@ -24,6 +25,7 @@ export interface RunOptions extends Omit<KernelOptions, "boot"> {
   readonly url?: string;
   readonly timeout: number;
   readonly verbose?: boolean;
+  readonly gdb?: Listening;
 }
 
 /** Exit codes of our own, as the shell and timeout(1) have them. */
@@ -34,6 +36,12 @@ const secondsArgument = (value: string): number => {
   const seconds = Number(value);
   if (!(seconds > 0)) throw new InvalidArgumentError("Say a number of seconds.");
   return seconds;
+};
+
+const listeningArgument = (value: string): Listening => {
+  const listening = readListening(value);
+  if (!listening) throw new InvalidArgumentError("Say a port, as :1234.");
+  return listening;
 };
 
 export function addRun(program: Command): void {
@@ -51,6 +59,7 @@ export function addRun(program: Command): void {
     .option("--kernel <file>", "for a raw disk: Linux kernel (bzImage or ELF)")
     .option("--initrd <file>", "for a raw disk: initial RAM disk")
     .option("--cmdline <words>", "for a raw disk: kernel command line")
+    .option("--gdb <[host]:port>", "wait there for GDB before the first instruction", listeningArgument)
     .addHelpText("after", "\nChanges to the disk are forgotten when the machine ends.")
     .action(async (name: string, { boot, ...options }: RunOptions & { boot?: string }) => {
       process.exitCode = await runMachine(name, boot === undefined ? options : { ...options, entry: boot });
@@ -108,13 +117,15 @@ function sayTrouble(failure: Failure, triesAgain: boolean): void {
 
 async function powerOn(
   { boot, memoryMiB, room, disks }: Ready,
+  { gdb }: RunOptions,
   onSerial: (bytes: Uint8Array) => void,
 ): Promise<Headless> {
   const kernel = await room.readWhole(boot.kernel);
   const initrd = boot.initrd && (await room.readWhole(boot.initrd));
   const { columns, rows } = process.stdout;
-  return startNodeMachine({
+  const headless = await startNodeMachine({
     boot,
+    startPaused: gdb !== undefined,
     kernel,
     ...(initrd ? { initrd } : {}),
     memoryMiB,
@@ -123,6 +134,10 @@ async function powerOn(
     onSerial,
     onLog: (level, message) => level === "error" && say(`machine: ${message}`),
   });
+  if (!gdb) return headless;
+  const server = await GdbServer.listen(headless.machine, gdb);
+  say(`virga: waiting for GDB: target remote ${gdb.host}:${server.port}`);
+  return headless;
 }
 
 /** Answers the exit code. */
@@ -131,7 +146,7 @@ export async function runMachine(name: string, options: RunOptions): Promise<num
   const ready = found.kind === "file" ? await fromFile(found.path, options) : await fromImage(found, options);
   try {
     return options.exec === undefined
-      ? await interact(ready)
+      ? await interact(ready, options)
       : await execute(name, ready, options, options.exec);
   } finally {
     ready.room.close();
@@ -139,9 +154,9 @@ export async function runMachine(name: string, options: RunOptions): Promise<num
 }
 
 /** Keys are the guest's from the start. What comes from a pipe waits for the prompt: nobody would hear it before. */
-async function interact(ready: Ready): Promise<number> {
+async function interact(ready: Ready, options: RunOptions): Promise<number> {
   const dialogue = new SerialDialogue(() => {});
-  const machine = await powerOn(ready, (bytes) => {
+  const machine = await powerOn(ready, options, (bytes) => {
     process.stdout.write(bytes);
     if (!process.stdin.isTTY) dialogue.hear(bytes);
   });
@@ -160,7 +175,7 @@ async function interact(ready: Ready): Promise<number> {
 async function execute(name: string, ready: Ready, options: RunOptions, command: string): Promise<number> {
   const startMs = performance.now();
   const dialogue = new SerialDialogue((bytes) => machine.sendSerial(bytes));
-  const machine = await powerOn(ready, (bytes) => {
+  const machine = await powerOn(ready, options, (bytes) => {
     if (options.verbose) process.stderr.write(bytes);
     dialogue.hear(bytes);
   });

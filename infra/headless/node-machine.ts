@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BootEntry } from "#protocol/machine-definition.ts";
-import { type Headless, runHeadless } from "../../emulator/machine/headless.ts";
+import { type Headless, type HeadlessOptions, runHeadless } from "../../emulator/machine/headless.ts";
 import type { MachineNic } from "../../emulator/machine/machine.ts";
 import type { BlockDevice } from "../../emulator/storage/block-device.ts";
 import { FailureError } from "./disks.ts";
@@ -34,6 +34,9 @@ export interface NodeMachine {
   readonly onLog?: (level: string, message: string) => void;
   /** Deterministic guest time. */
   readonly nsPerInstruction?: number;
+  /** Waits at the first instruction. */
+  readonly startPaused?: boolean;
+  readonly runSlice?: HeadlessOptions["runSlice"];
 }
 
 export async function startNodeMachine(machine: NodeMachine): Promise<Headless> {
@@ -54,6 +57,8 @@ export async function startNodeMachine(machine: NodeMachine): Promise<Headless> 
     ...(onLog ? { onLog } : {}),
     ...(terminal ? { terminal } : {}),
     ...(nsPerInstruction === undefined ? {} : { nsPerInstruction }),
+    ...(machine.startPaused ? { startPaused: true } : {}),
+    ...(machine.runSlice ? { runSlice: machine.runSlice } : {}),
   });
   if (!started.ok) throw new FailureError(started.failure);
   return started.value;
