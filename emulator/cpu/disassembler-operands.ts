@@ -313,7 +313,7 @@ function wideParts(reading: Reading): Parts {
   const base = absolute ? "" : name((sib & 7) | ((rex & 1) << 3));
   if (reading.encoding.vsib) {
     // Four doublewords are enough to index four quadwords.
-    const length = reading.vex?.long && !/^VP?GATHERDP?[DQ] /.test(reading.row.syntax) ? "y" : "x";
+    const length = reading.vex?.long && !/^V(?:GATHERDPD|PGATHERDQ) /.test(reading.row.syntax) ? "y" : "x";
     return { sum: `${base}${base && "+"}${length}mm${index}*${1 << (sib >> 6)}`, absolute };
   }
   if (index === 4) return { sum: base, absolute };
