@@ -1,4 +1,5 @@
 /** `virga run`: the machine of the tab, in this terminal. */
+import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { InvalidArgumentError } from "commander";
 import type { Failure } from "#protocol/failure.ts";
@@ -9,7 +10,9 @@ import type { Origin } from "../../emulator/storage/chunked-image.ts";
 import { DiskRoom, RawFileDisk, withForgottenChanges } from "../headless/disks.ts";
 import { GdbServer, type Listening, readListening } from "../headless/gdb-server.ts";
 import { startNodeMachine } from "../headless/node-machine.ts";
+import { encodePng } from "../headless/png.ts";
 import { SerialDialogue } from "../headless/serial-dialogue.ts";
+import { drawText } from "../headless/text-picture.ts";
 import { ImageStore } from "../store/image-store.ts";
 import { type KernelOptions, bootEntries } from "./boot-files.ts";
 import { type NamedImage, findImage, localOrigin } from "./image-source.ts";
@@ -26,6 +29,13 @@ export interface RunOptions extends Omit<KernelOptions, "boot"> {
   readonly timeout: number;
   readonly verbose?: boolean;
   readonly gdb?: Listening;
+  readonly screen?: ScreenSize;
+  readonly screenshot?: string;
+}
+
+interface ScreenSize {
+  readonly width: number;
+  readonly height: number;
 }
 
 /** Exit codes of our own, as the shell and timeout(1) have them. */
@@ -44,6 +54,17 @@ const listeningArgument = (value: string): Listening => {
   return listening;
 };
 
+/** Rows of a picture are read in whole words, and video memory holds so much of it. */
+const MAX_SCREEN = { width: 2560, height: 1600 } as const;
+const screenArgument = (value: string): ScreenSize => {
+  const [width, height] = (/^(\d{2,4})x(\d{2,4})$/.exec(value)?.slice(1) ?? []).map(Number);
+  if (!width || !height || width > MAX_SCREEN.width || height > MAX_SCREEN.height)
+    throw new InvalidArgumentError(
+      `Say a size such as 1024x768, up to ${MAX_SCREEN.width}x${MAX_SCREEN.height}.`,
+    );
+  return { width, height };
+};
+
 export function addRun(program: Command): void {
   program
     .command("run")
@@ -56,6 +77,8 @@ export function addRun(program: Command): void {
     .option("--url <url>", "the Virga server that has the image")
     .option("--timeout <seconds>", "for --exec: how long it may take, booting included", secondsArgument, 600)
     .option("--verbose", "with --exec: show the console on standard error")
+    .option("--screen <width>x<height>", "start in graphics, for a guest that draws", screenArgument)
+    .option("--screenshot <png>", "at the end, write what the screen shows to this file")
     .option("--kernel <file>", "for a raw disk: Linux kernel (bzImage or ELF)")
     .option("--initrd <file>", "for a raw disk: initial RAM disk")
     .option("--cmdline <words>", "for a raw disk: kernel command line")
@@ -117,7 +140,7 @@ function sayTrouble(failure: Failure, triesAgain: boolean): void {
 
 async function powerOn(
   { boot, memoryMiB, room, disks }: Ready,
-  { gdb }: RunOptions,
+  { gdb, screen }: RunOptions,
   onSerial: (bytes: Uint8Array) => void,
 ): Promise<Headless> {
   const kernel = await room.readWhole(boot.kernel);
@@ -131,6 +154,7 @@ async function powerOn(
     memoryMiB,
     disks,
     ...(process.stdout.isTTY && columns && rows ? { terminal: { columns, rows } } : {}),
+    ...(screen ? { screen } : {}),
     onSerial,
     onLog: (level, message) => level === "error" && say(`machine: ${message}`),
   });
@@ -140,9 +164,16 @@ async function powerOn(
   return headless;
 }
 
+async function photograph(machine: Headless, { screenshot }: RunOptions): Promise<void> {
+  if (screenshot === undefined) return;
+  const picture = machine.picture();
+  await writeFile(screenshot, encodePng(picture.kind === "text" ? drawText(picture.screen) : picture));
+}
+
 /** Answers the exit code. */
 export async function runMachine(name: string, options: RunOptions): Promise<number> {
   const found = await findImage(name, options.url);
+  if (options.screenshot !== undefined) await writeFile(options.screenshot, "");
   const ready = found.kind === "file" ? await fromFile(found.path, options) : await fromImage(found, options);
   try {
     return options.exec === undefined
@@ -168,6 +199,7 @@ async function interact(ready: Ready, options: RunOptions): Promise<number> {
   );
   const end = await machine.done;
   terminal.close();
+  await photograph(machine, options);
   if (end.reason === "failed") say(`The machine failed: ${JSON.stringify(end.failure)}`);
   return end.reason === "failed" ? MACHINE_FAILED : 0;
 }
@@ -194,6 +226,7 @@ async function execute(name: string, ready: Ready, options: RunOptions, command:
   };
   const result = await Promise.race([session(), machine.done, abort.promise]);
   clearTimeout(timer);
+  await photograph(machine, options);
   machine.powerOff();
   const isResult = typeof result === "object" && "exitCode" in result;
   const exitCode = isResult ? result.exitCode : result === "timeout" ? TIMED_OUT : MACHINE_FAILED;

@@ -30,6 +30,8 @@ export interface NodeMachine {
   readonly disks: readonly BlockDevice[];
   readonly nics?: readonly MachineNic[];
   readonly terminal?: { readonly columns: number; readonly rows: number };
+  /** A graphics mode to start in; text when absent. */
+  readonly screen?: { readonly width: number; readonly height: number };
   readonly onSerial: (bytes: Uint8Array) => void;
   readonly onLog?: (level: string, message: string) => void;
   /** Deterministic guest time. */
@@ -56,6 +58,7 @@ export async function startNodeMachine(machine: NodeMachine): Promise<Headless> 
     onFailure: (failure) => onLog?.("error", JSON.stringify(failure)),
     ...(onLog ? { onLog } : {}),
     ...(terminal ? { terminal } : {}),
+    ...(machine.screen ? { screen: machine.screen } : {}),
     ...(nsPerInstruction === undefined ? {} : { nsPerInstruction }),
     ...(machine.startPaused ? { startPaused: true } : {}),
     ...(machine.runSlice ? { runSlice: machine.runSlice } : {}),

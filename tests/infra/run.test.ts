@@ -1,6 +1,9 @@
 import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { inflateSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { ImageStore } from "../../infra/store/image-store.ts";
 
@@ -57,6 +60,25 @@ describe.skipIf(!isBuilt)(
       child.stdin?.end("echo $((40 + 2)) of them\npoweroff\n");
       const code = await new Promise((resolve) => child.on("exit", resolve));
       expect([code, /^42 of them\r?$/m.test(said)]).toEqual([0, true]);
+    }, 120_000);
+
+    test("in graphics, its screenshot is what the guest has written to its frame buffer", async () => {
+      const folder = mkdtempSync(join(tmpdir(), "virga-shot-"));
+      const file = join(folder, "screen.png");
+      const paint =
+        "printf '\\063\\042\\021\\377' >/tmp/a; for i in $(seq 18); do cat /tmp/a /tmp/a >/tmp/b; mv /tmp/b /tmp/a; done; cat /tmp/a >/dev/fb0; cat /proc/fb";
+      const answer = await virga("run", "tiny", "--screen", "640x480", "--screenshot", file, "--exec", paint);
+      expect(answer).toMatchObject({ code: 0, stdout: "0 EFI VGA\n" });
+      const png = readFileSync(file);
+      rmSync(folder, { recursive: true });
+      expect([png.readUInt32BE(16), png.readUInt32BE(20)]).toEqual([640, 480]);
+      const rows = inflateSync(png.subarray(41, 41 + png.readUInt32BE(33)));
+      // Rows that no cursor is in.
+      for (const row of [100, 200, 300])
+        for (const x of [0, 320, 639]) {
+          const at = row * (1 + 3 * 640) + 1 + 3 * x;
+          expect([...rows.subarray(at, at + 3)]).toEqual([0x11, 0x22, 0x33]);
+        }
     }, 120_000);
 
     test("a command that never ends is ended", async () => {
