@@ -6,17 +6,17 @@ import {
   K_ADC_RI32, K_ADC_RI64, K_ADC_RR32, K_ADC_RR64, K_ADD_MI32, K_ADD_MI64, K_ADD_MI8, K_ADD_MR32, K_ADD_MR64, K_ADD_MR8, K_ADD_RI32, K_ADD_RI64, K_ADD_RI8, K_ADD_RM32, K_ADD_RM64,
   K_ADD_RM8, K_ADD_RR32, K_ADD_RR64, K_ADD_RR8, K_ADDRESS32, K_ADDRESS_SEGMENT, K_ADDRESS_WIDE, K_AND_MI32, K_AND_MI64, K_AND_MI8,
   K_AND_MR32, K_AND_MR64, K_AND_MR8, K_AND_RI32, K_AND_RI64, K_AND_RI8, K_AND_RM32, K_AND_RM64, K_AND_RM8, K_AND_RR32, K_AND_RR64,
-  K_AND_RR8, K_AVX, K_CALL, K_CALL_END, K_CALL_M64, K_CALL_NEAR64, K_CALL_R64, K_CMOV32, K_CMOV64, K_CMP_MI32, K_CMP_MI64, K_CMP_MI8,
+  K_AND_RR8, K_AVX, K_CALL, K_CALL_END, K_CALL_M32, K_CALL_M64, K_CALL_NEAR32, K_CALL_NEAR64, K_CALL_R32, K_CALL_R64, K_CMOV32, K_CMOV64, K_CMP_MI32, K_CMP_MI64, K_CMP_MI8,
   K_CMP_MR32, K_CMP_MR64, K_CMP_MR8, K_CMP_RI32, K_CMP_RI64, K_CMP_RI8, K_CMP_RM32, K_CMP_RM64, K_CMP_RM8, K_CMP_RR32, K_CMP_RR64,
   K_CMP_RR8, K_CROSS, K_DEC_M32, K_DEC_M64, K_DEC_R32, K_DEC_R64, K_END, K_FPU, K_IMUL_RR32, K_IMUL_RR64, K_INC_M32, K_INC_M64,
-  K_INC_R32, K_INC_R64, K_JB, K_JBE, K_JL, K_JLE, K_JMP, K_JMP_M64, K_JMP_R64, K_JNB, K_JNBE, K_JNL, K_JNLE, K_JNO, K_JNP, K_JNS,
+  K_INC_R32, K_INC_R64, K_JB, K_JBE, K_JL, K_JLE, K_JMP, K_JMP_M32, K_JMP_M64, K_JMP_R32, K_JMP_R64, K_JNB, K_JNBE, K_JNL, K_JNLE, K_JNO, K_JNP, K_JNS,
   K_JNZ, K_JO, K_JP, K_JS, K_JZ, K_LEA32, K_LEA64, K_LEAVE64, K_MMX, K_MOV_MI32, K_MOV_MI64, K_MOV_MI8, K_MOV_MR32, K_MOV_MR64,
   K_MOV_MR8, K_MOV_RI32, K_MOV_RI64, K_MOV_RI64_WIDE, K_MOV_RI8, K_MOV_RM32, K_MOV_RM64, K_MOV_RM8, K_MOV_RR32, K_MOV_RR64,
   K_MOV_RR8, K_MOVSX_BYTE_M32, K_MOVSX_BYTE_M64, K_MOVSX_BYTE_R32, K_MOVSX_BYTE_R64, K_MOVSX_WORD_M32, K_MOVSX_WORD_M64,
   K_MOVSX_WORD_R32, K_MOVSX_WORD_R64, K_MOVSXD_M64, K_MOVSXD_R64, K_MOVZX_BYTE_M32, K_MOVZX_BYTE_R32, K_MOVZX_WORD_M32,
   K_MOVZX_WORD_R32, K_NEG_R32, K_NEG_R64, K_NOT_R32, K_NOT_R64, K_NOTHING, K_OR_MI32, K_OR_MI64, K_OR_MI8, K_OR_MR32, K_OR_MR64,
   K_OR_MR8, K_OR_RI32, K_OR_RI64, K_OR_RI8, K_OR_RM32, K_OR_RM64, K_OR_RM8, K_OR_RR32, K_OR_RR64, K_OR_RR8, K_POP_R32, K_POP_R64,
-  K_PUSH_I64, K_PUSH_R32, K_PUSH_R64, K_REPEAT, K_RET64, K_RING0, K_SAR_RI32, K_SAR_RI64, K_SETB, K_SETBE, K_SETL, K_SETLE, K_SETNB,
+  K_PUSH_I64, K_PUSH_R32, K_PUSH_R64, K_REPEAT, K_RET32, K_RET64, K_RING0, K_SAR_RI32, K_SAR_RI64, K_SETB, K_SETBE, K_SETL, K_SETLE, K_SETNB,
   K_SETNBE, K_SETNL, K_SETNLE, K_SETNO, K_SETNP, K_SETNS, K_SETNZ, K_SETO, K_SETP, K_SETS, K_SBB_RI32, K_SBB_RI64, K_SBB_RR32, K_SBB_RR64, K_SETZ, K_SHL_RI32, K_SHL_RI64,
   K_SHR_RI32, K_SHR_RI64, K_SSE, K_STALE, K_STEPPED, K_SUB_MI32, K_SUB_MI64, K_SUB_MI8, K_SUB_MR32, K_SUB_MR64, K_SUB_MR8,
   K_SUB_RI32, K_SUB_RI64, K_SUB_RI8, K_SUB_RM32, K_SUB_RM64, K_SUB_RM8, K_SUB_RR32, K_SUB_RR64, K_SUB_RR8, K_TEST_MI32,
@@ -198,6 +198,15 @@ function jumpFar(u: usize): usize {
   const linked = <usize>load<u32>(u, 24);
   // A link may lead to a block that is no more.
   return linked && budget > 0 && load<u16>(linked) != <u16>K_STALE ? linked : jumpFar(u);
+}
+/** In flat 32-bit mode. False: fault, nothing changed. */
+// @ts-ignore: decorator
+@inline function push32(value: u32): bool {
+  const top = load<u32>(RSP) - 4, p = writable<u32>(<u64>top);
+  if (!p) return false;
+  store<u32>(p, value); commit(p);
+  store<u64>(RSP, <u64>top);
+  return true;
 }
 /** 64-bit targets must be canonical; the branch itself faults (SDM 2A CALL, JMP). */
 // @ts-ignore: decorator
@@ -433,7 +442,7 @@ function execute(): void {
       case K_PUSH_R64: if (!push64(load<u64>(rm(u)))) return stopped(u); u += 32; continue;
       case K_PUSH_I64: if (!push64(<u64><i64>imm(u))) return stopped(u); u += 32; continue;
       case K_POP_R64: { const top = load<u64>(RSP), p = readable<u64>(top); if (!p) { stackFault(); return stopped(u); } store<u64>(RSP, top + 8); store<u64>(rm(u), load<u64>(p)); u += 32; continue; }
-      case K_PUSH_R32: { const top = load<u32>(RSP) - 4, p = writable<u32>(<u64>top); if (!p) return stopped(u); store<u32>(p, load<u32>(rm(u))); commit(p); store<u64>(RSP, <u64>top); u += 32; continue; }
+      case K_PUSH_R32: if (!push32(load<u32>(rm(u)))) return stopped(u); u += 32; continue;
       case K_POP_R32: { const top = load<u32>(RSP), p = readable<u32>(<u64>top); if (!p) return stopped(u); store<u64>(RSP, <u64>(top + 4)); store<u64>(rm(u), <u64>load<u32>(p)); u += 32; continue; }
       case K_LEAVE64: { const top = load<u64>(RBP), p = readable<u64>(top); if (!p) { stackFault(); return stopped(u); } store<u64>(RSP, top + 8); store<u64>(RBP, load<u64>(p)); u += 32; continue; }
       case K_JMP: { retire(u); u = jump(u); continue; }
@@ -443,6 +452,13 @@ function execute(): void {
       case K_JMP_M64: { const p = readable<u64>(linear(u)); if (!p) return stopped(u); const to = load<u64>(p); if (!goodTarget(to)) return stopped(u); store<u64>(RIP, to); retire(u); u = go(); continue; }
       case K_CALL_R64: { const to = load<u64>(rm(u)); if (!goodTarget(to) || !push64(nextLinear(u))) return stopped(u); store<u64>(RIP, to); retire(u); u = go(); continue; }
       case K_CALL_M64: { const p = readable<u64>(linear(u)); if (!p) return stopped(u); const to = load<u64>(p); if (!goodTarget(to) || !push64(nextLinear(u))) return stopped(u); store<u64>(RIP, to); retire(u); u = go(); continue; }
+      // Flat 32-bit mode: every offset is within CS and SS, so that only pages can object.
+      case K_CALL_NEAR32: if (!push32(<u32>nextLinear(u))) return stopped(u); retire(u); u = jump(u); continue;
+      case K_RET32: { const top = load<u32>(RSP), p = readable<u32>(<u64>top); if (!p) return stopped(u); store<u64>(RSP, <u64>(top + 4)); store<u64>(RIP, <u64>load<u32>(p)); retire(u); u = go(); continue; }
+      case K_JMP_R32: store<u64>(RIP, <u64>load<u32>(rm(u))); retire(u); u = go(); continue;
+      case K_JMP_M32: { const p = readable<u32>(linear(u)); if (!p) return stopped(u); store<u64>(RIP, <u64>load<u32>(p)); retire(u); u = go(); continue; }
+      case K_CALL_R32: { const to = load<u32>(rm(u)); if (!push32(<u32>nextLinear(u))) return stopped(u); store<u64>(RIP, <u64>to); retire(u); u = go(); continue; }
+      case K_CALL_M32: { const p = readable<u32>(linear(u)); if (!p) return stopped(u); const to = load<u32>(p); if (!push32(<u32>nextLinear(u))) return stopped(u); store<u64>(RIP, <u64>to); retire(u); u = go(); continue; }
       case K_JO: if (overflow()) { retire(u); u = jump(u); continue; } u += 32; continue;
       case K_JNO: if (!overflow()) { retire(u); u = jump(u); continue; } u += 32; continue;
       case K_JB: if (carry()) { retire(u); u = jump(u); continue; } u += 32; continue;

@@ -6,11 +6,11 @@ import {
   F_adc, F_adcImmediate, F_adcLoad, F_add, F_callIndirect, F_callRelative, F_dec, F_imulLoad, F_inc, F_jumpIf, F_jumpIndirect, F_jumpRelative, F_lea, F_leave, F_mov, F_moveIf,
   F_movImmediate, F_movLoad, F_movsxByte, F_movsxd, F_movsxWord, F_movzxByte, F_movzxWord, F_neg, F_not, F_nothing, F_pop, F_push,
   F_pushImmediate, F_ret, F_sarImmediate, F_sbb, F_sbbImmediate, F_sbbLoad, F_setIf, F_shlImmediate, F_shrImmediate, F_testImmediate, F_xchgAccumulator,
-  K_ADC_RR32, K_ADD_RR8, K_CALL_M64, K_CALL_NEAR64, K_CALL_R64, K_CMOV32, K_CMOV64, K_DEC_M32, K_DEC_R32, K_IMUL_RR32, K_IMUL_RR64, K_INC_M32,
-  K_INC_R32, K_JMP, K_JMP_M64, K_JMP_R64, K_JO, K_LEA32, K_LEA64, K_LEAVE64, K_MOV_RI64_WIDE, K_MOV_RR8, K_MOVSX_BYTE_M32,
+  K_ADC_RR32, K_ADD_RR8, K_CALL_M32, K_CALL_M64, K_CALL_NEAR32, K_CALL_NEAR64, K_CALL_R32, K_CALL_R64, K_CMOV32, K_CMOV64, K_DEC_M32, K_DEC_R32, K_IMUL_RR32, K_IMUL_RR64, K_INC_M32,
+  K_INC_R32, K_JMP, K_JMP_M32, K_JMP_M64, K_JMP_R32, K_JMP_R64, K_JO, K_LEA32, K_LEA64, K_LEAVE64, K_MOV_RI64_WIDE, K_MOV_RR8, K_MOVSX_BYTE_M32,
   K_MOVSX_BYTE_M64, K_MOVSX_BYTE_R32, K_MOVSX_BYTE_R64, K_MOVSX_WORD_M32, K_MOVSX_WORD_M64, K_MOVSX_WORD_R32, K_MOVSX_WORD_R64,
   K_MOVSXD_M64, K_MOVSXD_R64, K_MOVZX_BYTE_M32, K_MOVZX_BYTE_R32, K_MOVZX_WORD_M32, K_MOVZX_WORD_R32, K_NEG_R32, K_NOT_R32, K_NOTHING,
-  K_POP_R32, K_POP_R64, K_PUSH_I64, K_PUSH_R32, K_PUSH_R64, K_RET64, K_SAR_RI32, K_SBB_RR32, K_SETO, K_SHL_RI32, K_SHR_RI32, K_ZERO32,
+  K_POP_R32, K_POP_R64, K_PUSH_I64, K_PUSH_R32, K_PUSH_R64, K_RET32, K_RET64, K_SAR_RI32, K_SBB_RR32, K_SETO, K_SHL_RI32, K_SHR_RI32, K_ZERO32,
 } from "../../../build/generated/cpu/kinds";
 import { RAX, RSP } from "./layout";
 import { MODE_32, MODE_64, MODE_FLAT, MODE_STACK32 } from "./mode";
@@ -128,13 +128,14 @@ function branch(u: usize, family: u32, mode: u32, isMemory: bool): void {
   const size = load<u8>(u, 28);
   const near = mode & MODE_64 ? size == 8 : size == 4 && (mode & (MODE_32 | MODE_FLAT)) == (MODE_32 | MODE_FLAT);
   if (!near) return;
+  const is64 = (mode & MODE_64) != 0, pushes = is64 || (mode & MODE_STACK32) != 0;
   // @24 holds the link from now on; a handler's number there would be taken for one.
-  if (family == F_jumpRelative || family == F_jumpIf || family == F_callRelative && mode & MODE_64) store<u32>(u, 0, 24);
+  if (family == F_jumpRelative || family == F_jumpIf || family == F_callRelative && pushes) store<u32>(u, 0, 24);
   if (family == F_jumpRelative) setKind(u, K_JMP);
   else if (family == F_jumpIf) setKind(u, K_JO + (opcode(u) & 15));
-  if (!(mode & MODE_64)) return;
-  if (family == F_callRelative) setKind(u, K_CALL_NEAR64);
-  else if (family == F_ret && imm(u) == 0) setKind(u, K_RET64);
-  else if (family == F_jumpIndirect) setKind(u, isMemory ? K_JMP_M64 : K_JMP_R64);
-  else if (family == F_callIndirect) setKind(u, isMemory ? K_CALL_M64 : K_CALL_R64);
+  else if (family == F_jumpIndirect) setKind(u, isMemory ? (is64 ? K_JMP_M64 : K_JMP_M32) : is64 ? K_JMP_R64 : K_JMP_R32);
+  if (!pushes) return;
+  if (family == F_callRelative) setKind(u, is64 ? K_CALL_NEAR64 : K_CALL_NEAR32);
+  else if (family == F_ret && imm(u) == 0) setKind(u, is64 ? K_RET64 : K_RET32);
+  else if (family == F_callIndirect) setKind(u, isMemory ? (is64 ? K_CALL_M64 : K_CALL_M32) : is64 ? K_CALL_R64 : K_CALL_R32);
 }
