@@ -82,6 +82,8 @@ export interface CoreExports {
   watchVideo(): void;
   /** Runs the one instruction at RIP, holding external interrupts back; RunExit. */
   step(): number;
+  /** Delivers an interrupt that waits, running nothing; 0 while halted. */
+  admit(): number;
   /** A debugger's points, given anew when one changes: none, then each. Kinds: 1 read, 2 write, 3 both; 0 = no room. */
   clearPoints(): void;
   addBreakpoint(address: bigint): number;
@@ -143,6 +145,10 @@ export class Cpu {
   /** One instruction, with the exception that it raises; no interrupt from outside. */
   step(): RunExit {
     return this.#core.step() as RunExit;
+  }
+  /** Takes an interrupt that waits, if it may be taken now, and runs nothing. False while the processor is halted. */
+  admit(): boolean {
+    return this.#core.admit() !== 0;
   }
   stop(): void {
     this.#core.stop();

@@ -99,8 +99,12 @@ function literal(word: string, { operandSize, modrm }: Reading): string {
   return word === "ST(0)" ? "st" : word.toLowerCase();
 }
 
+/** Their register is 64 bits wide in 64-bit mode and 32 elsewhere, whatever the prefixes are (SDM 2A INVPCID, 2B RDPID). */
+const WIDE_REGISTER = /^(?:INVPCID|RDPID) /;
+
 /** Bytes of an operand's register or memory form. */
-function sizeOf(letters: string, { operandSize, rex, vex, bits }: Reading): number {
+function sizeOf(letters: string, { operandSize, rex, vex, bits, row }: Reading): number {
+  if (WIDE_REGISTER.test(row.syntax) && "yv".includes(letters)) return bits === 64 ? 8 : 4;
   const fixed = FIXED_SIZES[letters];
   if (fixed !== undefined) return fixed;
   if (FULL_VECTOR.has(letters)) return vex?.long ? 32 : 16;

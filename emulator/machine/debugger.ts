@@ -1,8 +1,6 @@
 import { type DebugPoint, RunExit, type WatchHit } from "../cpu/core.ts";
-import { type CodeBits, disassemble } from "../cpu/disassembler.ts";
-import { type Paging, readLinear, translate, writeLinear } from "./linear-memory.ts";
+import { Inspection } from "./inspection.ts";
 import type { Machine, MachineEnd } from "./machine.ts";
-import { Registers } from "./registers.ts";
 
 /** Why a machine under a debugger stands. */
 export type Stop =
@@ -10,26 +8,16 @@ export type Stop =
   | { readonly reason: "watchpoint"; readonly hit: WatchHit }
   | { readonly reason: "end"; readonly end: MachineEnd };
 
-export interface CodeLine {
-  /** Linear. */
-  readonly address: bigint;
-  readonly bytes: Uint8Array;
-  readonly text: string;
-}
-
-const MAX_INSTRUCTION = 15;
-
 /** A person's hands on a machine that is paused: look, change, step, go on until something happens. */
-export class Debugger {
-  readonly registers: Registers;
+export class Debugger extends Inspection {
   readonly #machine: Machine;
   #points: readonly DebugPoint[] = [];
   #installed: readonly DebugPoint[] = [];
   #waiting: ((stop: Stop) => void) | undefined;
 
   constructor(machine: Machine) {
+    super(machine.cpu, machine.memory);
     this.#machine = machine;
-    this.registers = new Registers(machine.cpu);
     machine.onPaused = (exit) => this.#paused(exit);
     void machine.done.then((end) => this.#stopped({ reason: "end", end }));
   }
@@ -79,54 +67,9 @@ export class Debugger {
     this.#machine.powerOff();
   }
 
-  /** As many bytes as there are in RAM, from the first. */
-  read(address: bigint, length: number): Uint8Array<ArrayBuffer> {
-    return readLinear(this.#machine.memory, this.#paging(), address, length);
-  }
-  write(address: bigint, bytes: Uint8Array): boolean {
-    return writeLinear(this.#machine.memory, this.#paging(), address, bytes);
-  }
-  readPhysical(address: number, length: number): Uint8Array {
-    return this.#machine.memory.view(address, length).slice();
-  }
-  writePhysical(address: number, bytes: Uint8Array): boolean {
-    if (!this.#machine.memory.contains(address, bytes.length)) return false;
-    this.#machine.memory.write(address, bytes);
-    return true;
-  }
-  translate(address: bigint): number | undefined {
-    return translate(this.#machine.memory, this.#paging(), address);
-  }
-
-  /** So many instructions from an address, as code of the mode that the processor is in; fewer where memory ends. */
-  code(address: bigint, count: number): readonly CodeLine[] {
-    const lines: CodeLine[] = [];
-    const all = this.read(address, count * MAX_INSTRUCTION);
-    for (let at = 0; lines.length < count && at < all.length;) {
-      const line = this.#line(address + BigInt(at), all.subarray(at, at + MAX_INSTRUCTION));
-      lines.push(line);
-      at += line.bytes.length;
-    }
-    return lines;
-  }
-
-  #line(address: bigint, bytes: Uint8Array): CodeLine {
-    const bits: CodeBits = this.registers.codeBits;
-    // Branch targets are RIPs; in legacy modes they differ from linear addresses by CS's base.
-    const rip = bits === 64 ? address : address - this.registers.value("cs_base");
-    const { length, text } = disassemble(bytes, bits, rip);
-    return { address, bytes: bytes.slice(0, length), text };
-  }
-
   #install(): boolean {
     this.#installed = this.#points;
     return this.#machine.cpu.setPoints(this.#points) === this.#points.length;
-  }
-
-  #paging(): Paging {
-    const { registers } = this;
-    const [cr0, cr3] = [registers.value("cr0"), registers.value("cr3")];
-    return { cr0, cr3, cr4: registers.value("cr4"), efer: registers.value("efer") };
   }
 
   #wait(resolve: (stop: Stop) => void): void {

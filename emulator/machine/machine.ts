@@ -9,6 +9,7 @@ import type { MachineStats, MouseMove, Stall } from "../protocol/machine-message
 import type { BlockDevice } from "../storage/block-device.ts";
 import { Board } from "./board.ts";
 import { CountedClock, HostClock, type GuestClock } from "./clock.ts";
+import { Inspection, instructionAt } from "./inspection.ts";
 import { loadLinux } from "./linux-boot.ts";
 import { PatientDisk } from "./patient-disk.ts";
 import { enterLongMode } from "./processor-state.ts";
@@ -75,7 +76,7 @@ export interface MachineOptions {
   /** Waits at the first instruction for `resume`: somebody debugs the start. */
   readonly startPaused?: boolean;
   /** How a slice runs, instead of `cpu.run`: a tracer steps. Called like it. */
-  readonly runSlice?: (cpu: Cpu, instructions: number) => RunExit;
+  readonly runSlice?: (cpu: Cpu, memory: GuestMemory, instructions: number) => RunExit;
   readonly host: MachineHost;
   readonly events: MachineEvents;
 }
@@ -412,7 +413,9 @@ export class Machine {
     this.#sliceEndNs = now + this.#meter.nsFor(budget, this.#options.nsPerInstruction);
     this.#inSlice = true;
     const { runSlice } = this.#options;
-    const exit = this.#meter.measure(() => (runSlice ? runSlice(this.#cpu, budget) : this.#cpu.run(budget)));
+    const exit = this.#meter.measure(() =>
+      runSlice ? runSlice(this.#cpu, this.#memory, budget) : this.#cpu.run(budget),
+    );
     this.#inSlice = false;
     return exit;
   }
@@ -487,7 +490,8 @@ export class Machine {
 
   /** A triple fault resets a PC (SDM 3A §6.15, interrupt 8); one right after power-on is a kernel that cannot run here. */
   #survivesTripleFault(): boolean {
-    const problem = `triple fault at ${this.#cpu.rip.toString(16)} after ${this.#cpu.retired} instructions`;
+    const place = `${this.#cpu.rip.toString(16)} (${instructionAt(new Inspection(this.#cpu, this.#memory))})`;
+    const problem = `triple fault at ${place} after ${this.#cpu.retired} instructions`;
     this.#options.events.log?.("error", problem);
     if (this.#cpu.retired >= EARLY_INSTRUCTIONS) this.#want("guest-reset");
     else this.#crash({ code: "guest-crashed", problem });

@@ -11,6 +11,7 @@ import { DiskRoom, RawFileDisk, withForgottenChanges } from "../headless/disks.t
 import { GdbServer, type Listening, readListening } from "../headless/gdb-server.ts";
 import { startNodeMachine } from "../headless/node-machine.ts";
 import { encodePng } from "../headless/png.ts";
+import { traceTo } from "../headless/trace-file.ts";
 import { SerialDialogue } from "../headless/serial-dialogue.ts";
 import { drawText } from "../headless/text-picture.ts";
 import { ImageStore } from "../store/image-store.ts";
@@ -29,6 +30,9 @@ export interface RunOptions extends Omit<KernelOptions, "boot"> {
   readonly timeout: number;
   readonly verbose?: boolean;
   readonly gdb?: Listening;
+  readonly trace?: string;
+  readonly traceFrom: number;
+  readonly traceCount: number;
   readonly screen?: ScreenSize;
   readonly screenshot?: string;
 }
@@ -41,6 +45,9 @@ interface ScreenSize {
 /** Exit codes of our own, as the shell and timeout(1) have them. */
 const TIMED_OUT = 124;
 const MACHINE_FAILED = 125;
+
+/** Guest time that an instruction takes while a trace is written. */
+const TRACED_NS = 10;
 
 const secondsArgument = (value: string): number => {
   const seconds = Number(value);
@@ -65,6 +72,12 @@ const screenArgument = (value: string): ScreenSize => {
   return { width, height };
 };
 
+const countArgument = (value: string): number => {
+  const count = Number(value);
+  if (!Number.isSafeInteger(count) || count < 0) throw new InvalidArgumentError("Say a whole number.");
+  return count;
+};
+
 export function addRun(program: Command): void {
   program
     .command("run")
@@ -83,6 +96,9 @@ export function addRun(program: Command): void {
     .option("--initrd <file>", "for a raw disk: initial RAM disk")
     .option("--cmdline <words>", "for a raw disk: kernel command line")
     .option("--gdb <[host]:port>", "wait there for GDB before the first instruction", listeningArgument)
+    .option("--trace <file>", "write a line for each instruction; guest time is counted by instructions then")
+    .option("--trace-from <count>", "instructions that run before the first line", countArgument, 0)
+    .option("--trace-count <count>", "lines at most", countArgument, 1_000_000)
     .addHelpText("after", "\nChanges to the disk are forgotten when the machine ends.")
     .action(async (name: string, { boot, ...options }: RunOptions & { boot?: string }) => {
       process.exitCode = await runMachine(name, boot === undefined ? options : { ...options, entry: boot });
@@ -140,15 +156,24 @@ function sayTrouble(failure: Failure, triesAgain: boolean): void {
 
 async function powerOn(
   { boot, memoryMiB, room, disks }: Ready,
-  { gdb, screen }: RunOptions,
+  { gdb, screen, trace, traceFrom, traceCount }: RunOptions,
   onSerial: (bytes: Uint8Array) => void,
 ): Promise<Headless> {
   const kernel = await room.readWhole(boot.kernel);
   const initrd = boot.initrd && (await room.readWhole(boot.initrd));
   const { columns, rows } = process.stdout;
+  if (gdb && trace !== undefined)
+    throw new Error("--gdb and --trace step the machine, each its own way: say one.");
+  const range = { from: traceFrom, count: traceCount };
+  const tracing =
+    trace === undefined ? undefined : traceTo(trace, range, () => say("virga: the trace is complete"));
   const headless = await startNodeMachine({
     boot,
     startPaused: gdb !== undefined,
+    // Steps are so slow that a clock of the host's would leave the guest nothing but timer interrupts.
+    ...(tracing
+      ? { nsPerInstruction: TRACED_NS, runSlice: tracing.tracer.runSlice.bind(tracing.tracer) }
+      : {}),
     kernel,
     ...(initrd ? { initrd } : {}),
     memoryMiB,
@@ -158,6 +183,7 @@ async function powerOn(
     onSerial,
     onLog: (level, message) => level === "error" && say(`machine: ${message}`),
   });
+  if (tracing) void headless.done.then(() => tracing.close());
   if (!gdb) return headless;
   const server = await GdbServer.listen(headless.machine, gdb);
   say(`virga: waiting for GDB: target remote ${gdb.host}:${server.port}`);

@@ -79,6 +79,7 @@ const differences: readonly Difference[] = [
   { why: "a hint is NOP here", from: /^prefetch(?:nta|t[012]) byte /, to: "nop dword " },
   { why: "no processor with these is claimed", from: /^prefetch(?:w|wt1|) byte ptr /, to: "prefetchw " },
   { why: "the row says M, of no size", from: /^(v?lddqu ([xy])\w+),(?=[c-gs[])/, to: "$1,$2mmword ptr " },
+  { why: "the row says Mdq", from: /^invpcid (\w+),(?=[c-gs[])/, to: "invpcid $1,xmmword ptr " },
   { why: "a target with a symbol has no 0x", from: /^(call|jmp|j\w+) ([0-9a-f]+)$/, to: "$1 0x$2" },
   {
     why: "a selector is 16 bits whatever the register is",

@@ -15,7 +15,7 @@ import { clearInterruptShadow, setCpl, updateMode } from "./mode";
 import { resetState } from "./reset";
 import { lanes } from "./vex";
 
-export { run, step } from "./interpreter";
+export { admit, run, step } from "./interpreter";
 
 export function reset(ramBytes: u32): void {
   bindHandlers();

@@ -577,6 +577,9 @@ export function step(): u32 {
   return exit;
 }
 
+/** Delivers an interrupt that waits and may be taken now, and runs nothing; false while the processor is halted. */
+export function admit(): bool { return acceptInterrupt(); }
+
 /** Runs until about so many instructions have retired, or the debugger's points stop it. */
 export function run(instructions: u32): u32 {
   grant(<i32>min(instructions, 0x7fffffff));

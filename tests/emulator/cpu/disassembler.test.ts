@@ -63,13 +63,13 @@ describe("the disassembler", () => {
  * Rows that objdump reads otherwise, whatever the operands are.
  *
  * Undocumented twins of x87 instructions, SALC: real, and unknown to objdump. SFENCE, MFENCE: ModRM.rm is ignored (SDM 2B).
- * LSS, LFS, LGS and far branches through memory with REX.W: Intel's are 16:64 bits, AMD's 16:32. CRC32, PMOVMSKB, INVPCID and
- * RDPID write or read a register whose upper half is zero or whose size the mode forces: the row names it once. PCLMULQDQ: the
+ * LSS, LFS, LGS and far branches through memory with REX.W: Intel's are 16:64 bits, AMD's 16:32. CRC32 and PMOVMSKB write a
+ * register whose upper half is zero: the row names it once. PCLMULQDQ: the
  * names of some halves stand for two immediates. The hints of 0F 18-1F are NOPs of this machine, and names of several
  * extensions to objdump.
  */
 const otherwise =
-  /^(FSTP[189]|FXCH[47]|FCOM2|FCOMP[35]|SALC|FWAIT|[MS]FENCE|L[SFG]S|(JMP|CALL) Mp|CRC32 Gd|V?PMOVMSKB|V?PCLMULQDQ|INVPCID|RDPID|NOP Ev)\b/;
+  /^(FSTP[189]|FXCH[47]|FCOM2|FCOMP[35]|SALC|FWAIT|[MS]FENCE|L[SFG]S|(JMP|CALL) Mp|CRC32 Gd|V?PMOVMSKB|V?PCLMULQDQ|NOP Ev)\b/;
 /** 66 before these is no operand size: objdump calls it undefined, or follows AMD where a branch gets shorter. */
 const not66 = /^(MOVNTI|WBINVD|INVD|J\w* J|LOOP|CALL|JMP|RET|PREFETCHW|[MSL]FENCE)/;
 
