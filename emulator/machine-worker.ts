@@ -106,6 +106,7 @@ async function powerOn(order: PowerOn): Promise<void> {
     module,
     shared: crossOriginIsolated,
     memoryMiB: order.memoryMiB,
+    ...(order.processor && { processor: order.processor }),
     disks,
     nics,
     loadBootFiles,

@@ -1,4 +1,5 @@
 import * as z from "zod/mini";
+import { ProcessorName } from "#protocol/processor.ts";
 
 /**
  * Settings in four layers, later wins: the defaults of this schema, the operator's `/virga.config.json`, what the
@@ -8,6 +9,8 @@ import * as z from "zod/mini";
 export const Settings = z.strictObject({
   /** Memory of the machine in MiB; the image's own wish when absent. */
   memoryMiB: z.optional(z.number().check(z.int(), z.minimum(64), z.maximum(3072))),
+  /** Model of the processor; the image's own wish when absent. */
+  processor: z.optional(ProcessorName),
   /** Which of the image's boot entries to start; its first one when absent. */
   boot: z.optional(z.string().check(z.regex(/^[a-z0-9-]{1,32}$/))),
   /** Another disk than the image's own: a manifest hash. */
@@ -57,6 +60,7 @@ export interface ResolvedSettings {
 const addressNames: { readonly [parameter: string]: { name: SettingName; read: (text: string) => unknown } } =
   {
     mem: { name: "memoryMiB", read: Number },
+    cpu: { name: "processor", read: String },
     boot: { name: "boot", read: String },
     disk: { name: "disk", read: String },
     net: { name: "network", read: String },

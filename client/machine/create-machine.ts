@@ -201,11 +201,13 @@ export function createMachine(outputs: MachineOutputs) {
     });
     const plug = await network.plug(entry.slug, definition, settings);
     if (mine !== machine) return;
+    const processor = settings.processor ?? definition.processor;
     const ports = [...opened, kernel, ...(initrd ? [initrd] : [])].map(({ port }) => port);
     send(
       {
         type: "power-on",
         memoryMiB: settings.memoryMiB ?? definition.memoryMiB,
+        ...(processor && { processor }),
         boot,
         disks: opened.map(({ port, sizeBytes }) => ({ port, sizeBytes, readOnly: false })),
         kernel: { port: kernel.port, sizeBytes: kernel.sizeBytes },

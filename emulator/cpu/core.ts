@@ -3,6 +3,9 @@
  * Places in the memory are those of assembly/layout.ts.
  */
 
+import { defaultProcessor, type ProcessorName } from "../protocol/processor.ts";
+import { MODEL_BYTES, modelImage } from "./models.ts";
+
 /** What the core asks of the board while it runs. All calls are synchronous. Addresses are guest-physical, below 4 GiB. */
 export interface CpuHost {
   /** Size 1, 2 or 4; the value is unsigned. */
@@ -59,6 +62,7 @@ export const VIDEO_BYTES = 0x100_0000;
 const VIDEO_DIRTY = 0xb_0000;
 const VIDEO_PAGE = 4096;
 const STATE = 0x1000;
+const MODEL = STATE + 0x1000;
 const INTR = STATE + 0xb0;
 const NMI = STATE + 0xb4;
 const RETIRED = STATE + 0xa8;
@@ -99,6 +103,8 @@ export interface CoreExports {
 
 export interface CpuOptions {
   readonly module: WebAssembly.Module;
+  /** The model; `defaultProcessor` when absent. */
+  readonly processor?: ProcessorName;
   readonly memoryMiB: number;
   readonly host: CpuHost;
   /** Shared memory, where the page is cross-origin isolated. */
@@ -117,7 +123,7 @@ export class Cpu {
   #watches: readonly DebugPoint[] = [];
 
   /** Throws RangeError when the host has no room for the memory. */
-  constructor({ module, memoryMiB, host, shared }: CpuOptions) {
+  constructor({ module, processor = defaultProcessor, memoryMiB, host, shared }: CpuOptions) {
     const ramBytes = memoryMiB * 2 ** 20;
     const pages = (RAM_BASE + ramBytes + VIDEO_BYTES) / PAGE;
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: shared });
@@ -136,6 +142,7 @@ export class Cpu {
       },
     });
     this.#core = instance.exports as unknown as CoreExports;
+    new Uint8Array(this.memory.buffer, MODEL, MODEL_BYTES).set(modelImage(processor));
     this.#core.reset(ramBytes);
   }
 

@@ -17,6 +17,7 @@ export interface HeadlessOptions {
   readonly wasm: Uint8Array<ArrayBuffer>;
   readonly shared: boolean;
   readonly memoryMiB: number;
+  readonly processor?: MachineOptions["processor"];
   readonly kernel: Uint8Array;
   readonly initrd?: Uint8Array;
   readonly commandLine: string;
@@ -61,6 +62,7 @@ export async function runHeadless(options: HeadlessOptions): Promise<Outcome<Hea
     module,
     shared: options.shared,
     memoryMiB: options.memoryMiB,
+    ...(options.processor && { processor: options.processor }),
     disks: options.disks,
     ...(options.nics && { nics: options.nics }),
     loadBootFiles: async () => ok(initrd ? { kernel, initrd } : { kernel }),

@@ -1,11 +1,13 @@
 import { GuestMemory } from "../bus/guest-memory.ts";
 import { Timers } from "../bus/timers.ts";
 import { Cpu, RunExit, type CpuHost } from "../cpu/core.ts";
+import { models } from "../cpu/models.ts";
 import type { VideoMemory } from "../devices/vga/video-memory.ts";
 import type { FrameLink } from "../protocol/frame-link.ts";
 import { fail, ok, type Failure, type Outcome } from "../protocol/failure.ts";
 import type { NicModel } from "../protocol/machine-definition.ts";
 import type { MachineStats, MouseMove, Stall } from "../protocol/machine-messages.ts";
+import { defaultProcessor, type ProcessorName } from "../protocol/processor.ts";
 import type { BlockDevice } from "../storage/block-device.ts";
 import { Board } from "./board.ts";
 import { CountedClock, HostClock, type GuestClock } from "./clock.ts";
@@ -60,6 +62,8 @@ export interface MachineOptions {
   readonly module: WebAssembly.Module;
   readonly shared: boolean;
   readonly memoryMiB: number;
+  /** `defaultProcessor` when absent. */
+  readonly processor?: ProcessorName;
   readonly disks: readonly BlockDevice[];
   /** At most four. */
   readonly nics?: readonly MachineNic[];
@@ -135,6 +139,7 @@ export class Machine {
     this.#cpu = new Cpu({
       module: options.module,
       memoryMiB: options.memoryMiB,
+      ...(options.processor && { processor: options.processor }),
       host: this.#forwardingHost(),
       shared: options.shared,
     });
@@ -357,6 +362,9 @@ export class Machine {
       acpi: Board.acpi(),
     });
     if (!loaded.ok) return loaded;
+    const { processor = defaultProcessor } = this.#options;
+    if (!models[processor].features.includes("lm"))
+      return fail({ code: "unsupported", feature: `64-bit Linux on a processor ${processor}` });
     enterLongMode(this.#cpu, loaded.value);
     this.#board.localApic.enterVirtualWireMode();
     this.#clock.start();

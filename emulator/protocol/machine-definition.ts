@@ -1,5 +1,6 @@
 import * as z from "zod/mini";
 import { ChunkHash, RawId } from "./ids.ts";
+import { ProcessorName } from "./processor.ts";
 
 /** One way to start a machine: a kernel booted by the Linux boot protocol, and its command line. */
 export const BootEntry = z.strictObject({
@@ -29,6 +30,8 @@ export type NicModel = z.infer<typeof NicModel>;
 export const MachineDefinition = z.strictObject({
   version: z.literal(1),
   memoryMiB: z.number().check(z.int(), z.minimum(16), z.maximum(3072)),
+  /** The processor model; absent: the usual one (`defaultProcessor`). */
+  processor: z.optional(ProcessorName),
   boot: z.array(BootEntry).check(z.minLength(1), z.maxLength(8)),
   disks: z.array(DiskDefinition).check(z.maxLength(4)),
   /** Its network card; absent: a virtio-net. */

@@ -1,6 +1,7 @@
 import type { Failure } from "./failure.ts";
 import type { FrameLinkEnd } from "./frame-link.ts";
 import type { BootEntry, NicModel } from "./machine-definition.ts";
+import type { ProcessorName } from "./processor.ts";
 
 /** A network card as the page plugs it in. Its cable is connected at power-on. */
 export interface NicOrder {
@@ -15,6 +16,7 @@ export interface NicOrder {
 export interface PowerOn {
   readonly type: "power-on";
   readonly memoryMiB: number;
+  readonly processor?: ProcessorName;
   readonly boot: BootEntry;
   /** One port per disk, in order; each speaks `storage-messages.ts`. */
   readonly disks: readonly {

@@ -116,6 +116,7 @@ function* readable({ what, name, definition, layout, files }: Inspection): Gener
   for (const { id, label, commandLine } of definition?.boot ?? [])
     yield `  boot ${id} (${label}): ${commandLine}`;
   if (definition) yield `  memory ${definition.memoryMiB} MiB`;
+  if (definition?.processor) yield `  processor ${definition.processor}`;
   if (layout)
     yield `  partition table ${layout.table}${layout.fileSystem ? `, file system ${layout.fileSystem}` : ""}`;
   for (const { number, sizeBytes, fileSystem } of layout?.partitions ?? [])

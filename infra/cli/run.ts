@@ -1,9 +1,10 @@
 /** `virga run`: the machine of the tab, in this terminal. */
 import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
-import { InvalidArgumentError } from "commander";
+import { InvalidArgumentError, Option } from "commander";
 import type { Failure } from "#protocol/failure.ts";
 import type { BootEntry } from "#protocol/machine-definition.ts";
+import { ProcessorName } from "#protocol/processor.ts";
 import type { Headless } from "../../emulator/machine/headless.ts";
 import type { BlockDevice } from "../../emulator/storage/block-device.ts";
 import type { Origin } from "../../emulator/storage/chunked-image.ts";
@@ -23,6 +24,7 @@ import { say } from "./words.ts";
 
 export interface RunOptions extends Omit<KernelOptions, "boot"> {
   readonly memory?: number;
+  readonly cpu?: ProcessorName;
   readonly exec?: string;
   readonly entry?: string;
   readonly json?: boolean;
@@ -84,6 +86,9 @@ export function addRun(program: Command): void {
     .description("run a machine here: its console is this terminal; Ctrl-] ends it")
     .argument("<slug|file>", "a published or built image, or a raw disk")
     .option("--memory <MiB>", "memory, instead of the definition's", memoryArgument)
+    .addOption(
+      new Option("--cpu <model>", "processor, instead of the definition's").choices(ProcessorName.options),
+    )
     .option("--exec <command>", "run this in the guest's shell, print its output, and exit with its code")
     .option("--boot <id>", "boot entry, instead of the first")
     .option("--json", "print one object with the output and what was measured")
@@ -108,6 +113,7 @@ export function addRun(program: Command): void {
 interface Ready {
   readonly boot: BootEntry;
   readonly memoryMiB: number;
+  readonly processor: ProcessorName | undefined;
   readonly prompt: string | undefined;
   readonly room: DiskRoom;
   readonly disks: readonly BlockDevice[];
@@ -128,7 +134,14 @@ async function fromImage(image: NamedImage, options: RunOptions): Promise<Ready>
     const trace = await image.trace(disk.manifest, boot.id);
     disks.push(await withForgottenChanges(await room.openChunked(disk.manifest, trace)));
   }
-  return { boot, memoryMiB: options.memory ?? definition.memoryMiB, prompt: definition.ready, room, disks };
+  return {
+    boot,
+    memoryMiB: options.memory ?? definition.memoryMiB,
+    processor: options.cpu ?? definition.processor,
+    prompt: definition.ready,
+    room,
+    disks,
+  };
 }
 
 async function fromFile(path: string, options: RunOptions): Promise<Ready> {
@@ -140,6 +153,7 @@ async function fromFile(path: string, options: RunOptions): Promise<Ready> {
   return {
     boot,
     memoryMiB: options.memory ?? 512,
+    processor: options.cpu,
     prompt: undefined,
     room: new DiskRoom(origin, sayTrouble),
     disks,
@@ -155,7 +169,7 @@ function sayTrouble(failure: Failure, triesAgain: boolean): void {
 }
 
 async function powerOn(
-  { boot, memoryMiB, room, disks }: Ready,
+  { boot, memoryMiB, processor, room, disks }: Ready,
   { gdb, screen, trace, traceFrom, traceCount }: RunOptions,
   onSerial: (bytes: Uint8Array) => void,
 ): Promise<Headless> {
@@ -177,6 +191,7 @@ async function powerOn(
     kernel,
     ...(initrd ? { initrd } : {}),
     memoryMiB,
+    ...(processor ? { processor } : {}),
     disks,
     ...(process.stdout.isTTY && columns && rows ? { terminal: { columns, rows } } : {}),
     ...(screen ? { screen } : {}),

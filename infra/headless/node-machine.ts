@@ -27,6 +27,7 @@ export interface NodeMachine {
   readonly kernel: Uint8Array;
   readonly initrd?: Uint8Array;
   readonly memoryMiB: number;
+  readonly processor?: HeadlessOptions["processor"];
   readonly disks: readonly BlockDevice[];
   readonly nics?: readonly MachineNic[];
   readonly terminal?: { readonly columns: number; readonly rows: number };
@@ -47,6 +48,7 @@ export async function startNodeMachine(machine: NodeMachine): Promise<Headless> 
     wasm: coreModule(),
     shared: true,
     memoryMiB: machine.memoryMiB,
+    ...(machine.processor && { processor: machine.processor }),
     kernel: machine.kernel,
     ...(initrd ? { initrd } : {}),
     commandLine: boot.commandLine,

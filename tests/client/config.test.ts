@@ -56,8 +56,9 @@ test("names of Object's own are not settings", () => {
 });
 
 test("the address is read by its short names, and strangers' parameters are left alone", () => {
-  expect(settingsInAddress("?mem=512&log=debug&utm_source=x&reader=1&toString=1")).toEqual({
+  expect(settingsInAddress("?mem=512&cpu=v3&log=debug&utm_source=x&reader=1&toString=1")).toEqual({
     memoryMiB: 512,
+    processor: "v3",
     log: "debug",
     screenReader: true,
   });

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Cpu, type CpuHost, RAM_BASE } from "../../emulator/cpu/core.ts";
+import type { ProcessorName } from "../../emulator/protocol/processor.ts";
 
 const root = join(import.meta.dirname, "../..");
 /** Places of the CPU state: layout.ts is AssemblyScript, but its constants are plain TypeScript once the types are gone. */
@@ -84,8 +85,19 @@ export function segmentOf(selector: number, raw: bigint): Segment {
   return { selector, attributes, limit, base: ((raw >> 16n) & 0xffffffn) | ((raw >> 32n) & 0xff000000n) };
 }
 
-export function makeCpu(memoryMiB: number, host: Partial<CpuHost> = {}): Cpu {
-  return new Cpu({ module: loadCore(), memoryMiB, host: { ...bareHost, ...host }, shared: false });
+/** With every instruction there is, unless a lesser model is asked for. */
+export function makeCpu(
+  memoryMiB: number,
+  host: Partial<CpuHost> = {},
+  processor: ProcessorName = "v3",
+): Cpu {
+  return new Cpu({
+    module: loadCore(),
+    processor,
+    memoryMiB,
+    host: { ...bareHost, ...host },
+    shared: false,
+  });
 }
 
 export const getRegister = (cpu: Cpu, name: string): bigint =>

@@ -1,31 +1,18 @@
-import { APIC_BASE, CR4, RAX, RBX, RCX, RDX } from "./layout";
+import {
+  APIC_BASE, CR4, MODEL_BRAND, MODEL_EXTENDED_LEAVES, MODEL_FEATURE_WORDS, MODEL_LEAVES, MODEL_SIGNATURE, RAX, RBX, RCX, RDX, XCR0,
+} from "./layout";
 import { CR4_OSXSAVE } from "./mode";
-import { SIGNATURE } from "./reset";
-import { XCR0_SUPPORTED, XSAVE_BYTES, XSAVE_FEATURES } from "./simd-state";
+import { has } from "./model";
+import { AVX_BYTES, AVX_OFFSET, AVX_STATE, supportedState, xsaveBytes } from "./simd-state";
 
 /**
- * CPUID (SDM 2A): what this core really is. The vendor is Intel's because its definitions of the instructions are followed;
- * the signature is an in-order processor of family 6 that never speculates, so that guests apply no mitigations.
- * tests/emulator/cpu/system-registers.test.ts compares the feature bits with the instruction table.
+ * CPUID (SDM 2A): what the model says (../models.ts), and what it does not: caches, time, extended state. The vendor is
+ * Intel's because its definitions of the instructions are followed.
  */
-const MAX_BASIC: u32 = 0x16, MAX_EXTENDED: u32 = 0x80000008;
+/** Places in MODEL_FEATURE_WORDS: ../features.ts `featureWords`. */
+const WORD_1C: usize = 0, WORD_1D: usize = 1, WORD_7B: usize = 2, WORD_7C: usize = 3, WORD_7D: usize = 4, WORD_XC: usize = 5, WORD_XD: usize = 6, WORD_DA: usize = 7;
 
-/** Leaf 1 ECX: SSE3, PCLMULQDQ, SSSE3, CMPXCHG16B, SSE4.1, SSE4.2, MOVBE, POPCNT, TSC deadline, AES, XSAVE, RDRAND, hypervisor. */
-const FEATURES_1C: u32 = 1 << 0 | 1 << 1 | 1 << 9 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 22 | 1 << 23 | 1 << 24 | 1 << 25 | 1 << 26 | 1 << 30 | 1 << 31;
-/** Leaf 1 EDX: FPU DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE-36 CLFSH MMX FXSR SSE SSE2. */
-const FEATURES_1D: u32 = 0x078bfbfd;
-/** Leaf 7 EBX: FSGSBASE, TSC_ADJUST, BMI1, SMEP, BMI2, ERMS, INVPCID, RDSEED, ADX, SMAP, CLFLUSHOPT, SHA. */
-const FEATURES_7B: u32 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 18 | 1 << 19 | 1 << 20 | 1 << 23 | 1 << 29;
-/** Leaf 7 ECX: UMIP, RDPID. EDX: fast short REP MOVSB, ARCH_CAPABILITIES. */
-const FEATURES_7C: u32 = 1 << 2 | 1 << 22, FEATURES_7D: u32 = 1 << 4 | 1 << 29;
-/** Leaf 80000001 ECX: LAHF, LZCNT, PREFETCHW. EDX: SYSCALL, NX, 1 GiB pages, RDTSCP, long mode. */
-const FEATURES_XC: u32 = 1 << 0 | 1 << 5 | 1 << 8, FEATURES_XD: u32 = 1 << 11 | 1 << 20 | 1 << 26 | 1 << 27 | 1 << 29;
-
-const BRAND: usize = memory.data<u8>([
-  0x56, 0x69, 0x72, 0x67, 0x61, 0x20, 0x76, 0x69, 0x72, 0x74, 0x75, 0x61, 0x6c, 0x20, 0x43, 0x50, 0x55, 0, 0, 0, 0, 0, 0, 0,
-  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-]);
-
+function word(place: usize): u32 { return load<u32>(MODEL_FEATURE_WORDS + (place << 2)); }
 function answer(a: u32, b: u32, c: u32, d: u32): void {
   store<u64>(RAX, a); store<u64>(RBX, b); store<u64>(RCX, c); store<u64>(RDX, d);
 }
@@ -35,25 +22,25 @@ export function cpuid(u: usize): void {
   const subleaf = load<u32>(RCX);
   if (leaf >= 0x40000000 && leaf < 0x40000100) { hypervisor(leaf); return; }
   // Above the last leaf, the data of the last basic one (SDM 2A).
-  if (leaf & 0x80000000 ? leaf > MAX_EXTENDED : leaf > MAX_BASIC) leaf = MAX_BASIC;
+  const most = load<u32>(MODEL_LEAVES);
+  if (leaf & 0x80000000 ? leaf > load<u32>(MODEL_EXTENDED_LEAVES) : leaf > most) leaf = most;
   if (leaf & 0x80000000) extended(leaf); else basic(leaf, subleaf);
 }
 
 function basic(leaf: u32, subleaf: u32): void {
   switch (leaf) {
-    case 0: answer(MAX_BASIC, 0x756e6547, 0x6c65746e, 0x49656e69); break;
+    case 0: answer(load<u32>(MODEL_LEAVES), 0x756e6547, 0x6c65746e, 0x49656e69); break;
     case 1: {
-      const osxsave = load<u64>(CR4) & CR4_OSXSAVE ? <u32>1 << 27 : 0, apic = load<u64>(APIC_BASE) & 0x800 ? FEATURES_1D : FEATURES_1D & ~(1 << 9);
-      answer(SIGNATURE, 0x00010800, FEATURES_1C | osxsave, apic);
+      const osxsave = load<u64>(CR4) & CR4_OSXSAVE ? <u32>1 << 27 : 0, apic = load<u64>(APIC_BASE) & 0x800 ? word(WORD_1D) : word(WORD_1D) & ~(1 << 9);
+      answer(load<u32>(MODEL_SIGNATURE), 0x00010800, word(WORD_1C) | osxsave, apic);
       break;
     }
     // Caches are told by leaf 4.
     case 2: answer(0x00ffff01, 0, 0, 0); break;
     case 4: cache(subleaf); break;
-    case 7: if (subleaf) answer(0, 0, 0, 0); else answer(0, FEATURES_7B, FEATURES_7C, FEATURES_7D); break;
+    case 7: if (subleaf) answer(0, 0, 0, 0); else answer(0, word(WORD_7B), word(WORD_7C), word(WORD_7D)); break;
     // One thread of one core.
     case 0xb: answer(0, subleaf < 2 ? 1 : 0, subleaf | (subleaf < 2 ? (subleaf + 1) << 8 : 0), 0); break;
-    // Extended state: x87 and SSE in 576 bytes, with XSAVEOPT, XSAVEC and XGETBV of XINUSE.
     case 0xd: xstate(subleaf); break;
     // The TSC runs at 40 times a 25 MHz crystal: one tick is one nanosecond.
     case 0x15: answer(1, 40, 25000000, 0); break;
@@ -62,9 +49,11 @@ function basic(leaf: u32, subleaf: u32): void {
   }
 }
 
+/** Extended state: sizes for what XCR0 enables and for all there is; then each component above the first two. */
 function xstate(subleaf: u32): void {
-  if (subleaf == 0) answer(<u32>XCR0_SUPPORTED, XSAVE_BYTES, XSAVE_BYTES, 0);
-  else if (subleaf == 1) answer(XSAVE_FEATURES, XSAVE_BYTES, 0, 0);
+  if (subleaf == 0) answer(<u32>supportedState(), xsaveBytes(load<u64>(XCR0)), xsaveBytes(supportedState()), 0);
+  else if (subleaf == 1) answer(word(WORD_DA), xsaveBytes(load<u64>(XCR0)), 0, 0);
+  else if (subleaf == 2 && (supportedState() & AVX_STATE)) answer(<u32>AVX_BYTES, <u32>AVX_OFFSET, 0, 0);
   else answer(0, 0, 0, 0);
 }
 
@@ -85,10 +74,10 @@ function hypervisor(leaf: u32): void {
 
 function extended(leaf: u32): void {
   switch (leaf) {
-    case 0x80000000: answer(MAX_EXTENDED, 0, 0, 0); break;
-    case 0x80000001: answer(0, 0, FEATURES_XC, FEATURES_XD); break;
+    case 0x80000000: answer(load<u32>(MODEL_EXTENDED_LEAVES), 0, 0, 0); break;
+    case 0x80000001: answer(0, 0, word(WORD_XC), word(WORD_XD)); break;
     case 0x80000002: case 0x80000003: case 0x80000004: {
-      const at = BRAND + (<usize>(leaf - 0x80000002) << 4);
+      const at = MODEL_BRAND + (<usize>(leaf - 0x80000002) << 4);
       answer(load<u32>(at), load<u32>(at, 4), load<u32>(at, 8), load<u32>(at, 12));
       break;
     }

@@ -5,13 +5,15 @@
  *
  * A row of the table, 16 bytes: u16 handler @0, register class @2, rm class @3, operand-size rule @4, memory size @5,
  * immediates @6 @7, u16 traits @8, family of inlined operations @10, flags @11, registers VEX.vvvv names @12 (0 none,
- * 1 general, 2 vector), mandatory 66 and the V_ bits below @13, shape of the lanes @14.
+ * 1 general, 2 vector), mandatory 66 and the V_ bits below @13, shape of the lanes @14, number of the feature that it
+ * came with @15.
  */
 import { GROUPS, OPCODES, ROWS } from "../../../build/generated/cpu/tables";
 import { HANDLERS } from "../../../build/generated/cpu/handlers";
 import { K_ADDRESS32, K_ADDRESS_SEGMENT, K_ADDRESS_WIDE, K_AVX, K_CALL, K_CALL_END, K_FPU, K_JO, K_MMX, K_REPEAT, K_RING0, K_SSE } from "../../../build/generated/cpu/kinds";
 import { ADDRESS, GPR, MODE, PAGE_LINEAR, RAX, RBP, RSP, SEG_BASE, SEGMENTS, X87, XMM, ZERO } from "./layout";
 import { MODE_32, MODE_64, MODE_FLAT, MODE_REAL, MODE_USER } from "./mode";
+import { has } from "./model";
 import { specialise } from "./specialise";
 import { PREFIX_66, PREFIX_67, PREFIX_LOCK, PREFIX_REP, PREFIX_REPNE, PREFIX_REX_W, UOP_BYTES } from "./uop";
 
@@ -112,7 +114,7 @@ function readOpcode(): u32 {
   const entry = <u32>load<u16>(OPCODES + ((map << 8 | b) << 1));
   if (!entry) return UNDEFINED;
   row = entry & 0x8000 ? ROWS + ((entry & 0x7fff) << 4) : selectRow(GROUPS + (entry << 1), long);
-  if (!row) return UNDEFINED;
+  if (!row || !has(load<u8>(row, 15))) return UNDEFINED;
   rowFlags = load<u8>(row, 11);
   return FOUND;
 }
@@ -158,7 +160,10 @@ function readVex(first: u32): u32 {
   return next8();
 }
 
-/** The first row of a group whose conditions the instruction meets, or 0. */
+/**
+ * The first row of a group whose conditions the instruction meets, or 0. A row that the processor is too old for does not
+ * hide the next: without BMI1, TZCNT is BSF.
+ */
 function selectRow(group: usize, long: bool): usize {
   const head = <u32>load<u16>(group);
   const m = head & 0x100 ? <u32>load<u8>(cursor) : 0;
@@ -166,7 +171,9 @@ function selectRow(group: usize, long: bool): usize {
   // The key of generate.ts: mandatory prefix, ModRM.reg, register form, ModRM.rm, REX.W, 64-bit mode, VEX.L.
   const key = mandatory | ((m >> 3) & 7) << 2 | (m >= 0xc0 ? 0x20 : 0) | (m & 7) << 6 | (rex & 8) << 6 | (long ? 0x400 : 0) | (vexLong ? 0x800 : 0);
   for (let count = head & 0xff, p = group + 2; count > 0; count--, p += 6) {
-    if ((key & load<u16>(p)) == load<u16>(p, 2)) return ROWS + (<usize>load<u16>(p, 4) << 4);
+    if ((key & load<u16>(p)) != load<u16>(p, 2)) continue;
+    const found = ROWS + (<usize>load<u16>(p, 4) << 4);
+    if (has(load<u8>(found, 15))) return found;
   }
   return 0;
 }

@@ -92,6 +92,17 @@ export const FOP: usize = STATE + 0x686, FIP: usize = STATE + 0x690, FDP: usize 
 /** What vex.ts works on: a uop, a result of 32 bytes and 16 more, a source of 32 bytes. */
 export const LANE_UOP: usize = STATE + 0x700, LANE_RESULT: usize = STATE + 0x720, LANE_SOURCE: usize = STATE + 0x750;
 
+/**
+ * The processor's model, which ../models.ts writes and reset leaves alone: a byte for each feature number, then u32 words.
+ * MODEL_FEATURE_WORDS are the registers of CPUID in the order of ../features.ts `featureWords`.
+ */
+export const MODEL: usize = STATE + 0x1000;
+export const MODEL_SIGNATURE: usize = MODEL + 128, MODEL_LEAVES: usize = MODEL + 132, MODEL_EXTENDED_LEAVES: usize = MODEL + 136;
+export const MODEL_FEATURE_WORDS: usize = MODEL + 140;
+/** The bits that exist of CR0, CR4, EFER and, of those above bit 17, EFLAGS. */
+export const MODEL_CR0: usize = MODEL + 172, MODEL_CR4: usize = MODEL + 176, MODEL_EFER: usize = MODEL + 180, MODEL_FLAGS: usize = MODEL + 184;
+export const MODEL_BRAND: usize = MODEL + 192;
+
 /** Bytes of a page-crossing or MMIO access while it is assembled: 64 bytes each, for one read and one write at a time. */
 export const READ_SCRATCH: usize = STATE + 0x800;
 export const WRITE_SCRATCH: usize = STATE + 0x840;

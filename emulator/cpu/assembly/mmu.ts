@@ -1,3 +1,4 @@
+import { HAS_PDPE1GB } from "../../../build/generated/cpu/features";
 import { forgetJumps, forgetJumpsTo, invalidateCode } from "./blocks";
 import { pageWatched, watchpointCount, watchStops } from "./debugger";
 import { AC, fault, GP, PF, raise, raiseNonCanonical } from "./fault";
@@ -10,6 +11,7 @@ import { alignmentChecked, selectBank, tlbExecute, tlbRead, tlbSlot, tlbWrite } 
 import {
   canonical, CR0_PG, CR0_WP, CR4_PAE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_LMA, EFER_NXE, FLAG_AC, MODE_64,
 } from "./mode";
+import { has } from "./model";
 
 /**
  * Paging and everything the TLB fast paths of memory.ts do not do: page walks, faults, page-crossing and MMIO accesses,
@@ -144,7 +146,7 @@ function walkWide(linear: u64, access: u32, table: u64, top: u64, all: u64): boo
     if (!(entry & PTE_P)) return pageFault(linear, access);
     const large = (entry & PTE_PS) != 0 && shift != 12;
     let reserved = reservedAlways;
-    if (large) reserved |= shift == 39 ? PTE_PS : ((<u64>1 << shift) - 1) & 0x3fffe000;
+    if (large) reserved |= shift == 39 || (shift == 30 && !has(HAS_PDPE1GB)) ? PTE_PS : ((<u64>1 << shift) - 1) & 0x3fffe000;
     if (entry & reserved) return pageFault(linear, access | PRESENT | RESERVED);
     all &= entry; nx |= entry;
     if (!large && shift != 12) {

@@ -1,11 +1,15 @@
+import {
+  HAS_ARCHCAPABILITIES, HAS_LM, HAS_MTRR, HAS_RDTSCP, HAS_SEP, HAS_SYSCALL, HAS_TSC, HAS_TSCADJUST, HAS_TSCDEADLINE,
+} from "../../../build/generated/cpu/features";
 import { GP, raise } from "./fault";
 import { tsc, writeApicBase, writeTscDeadline } from "./host";
 import {
-  APIC_BASE, CR0, CSTAR, EFER, FMASK, FS, GS, KERNEL_GS_BASE, LSTAR, MISC_ENABLE, MTRR, PAT, RAX, RCX, RDX, SEG_BASE, STAR, SYSENTER_CS, SYSENTER_EIP,
+  APIC_BASE, CR0, CSTAR, EFER, FMASK, FS, GS, KERNEL_GS_BASE, LSTAR, MISC_ENABLE, MODEL_EFER, MTRR, PAT, RAX, RCX, RDX, SEG_BASE, STAR, SYSENTER_CS, SYSENTER_EIP,
   SYSENTER_ESP, TSC_AUX, TSC_DEADLINE, TSC_OFFSET,
 } from "./layout";
 import { flushTlb } from "./mmu";
-import { canonical, CR0_PG, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, updateMode } from "./mode";
+import { canonical, CR0_PG, EFER_LMA, EFER_LME, EFER_NXE, updateMode } from "./mode";
+import { has } from "./model";
 import { now } from "./system";
 
 /**
@@ -53,8 +57,27 @@ function mtrrWord(index: u32): usize {
   return 0;
 }
 
+/** Whether the processor has the feature that the register belongs to. */
+function exists(index: u32): bool {
+  switch (index) {
+    case 0: case 1: return true;
+    case TIME_STAMP: return has(HAS_TSC);
+    case TSC_ADJUST: return has(HAS_TSCADJUST);
+    case DEADLINE: return has(HAS_TSCDEADLINE);
+    case ARCH_CAPABILITIES: return has(HAS_ARCHCAPABILITIES);
+    case 0x174: case 0x175: case 0x176: return has(HAS_SEP);
+    case 0xc0000080: return load<u32>(MODEL_EFER) != 0;
+    case 0xc0000081: return has(HAS_SYSCALL);
+    case 0xc0000082: case 0xc0000083: case 0xc0000084: case 0xc0000100: case 0xc0000101: case 0xc0000102: return has(HAS_LM);
+    case 0xc0000103: return has(HAS_RDTSCP);
+    // The rest came with the processors that have memory types.
+    default: return has(HAS_MTRR);
+  }
+}
+
 export function rdmsr(u: usize): void {
   const index = load<u32>(RCX), word = wordOf(index);
+  if (!exists(index)) { raise(GP, 0); return; }
   let value: u64 = 0;
   if (word) value = load<u64>(word);
   else switch (index) {
@@ -80,6 +103,7 @@ export function rdmsr(u: usize): void {
 
 export function wrmsr(u: usize): void {
   const index = load<u32>(RCX), value = (load<u64>(RDX) << 32) | <u64>load<u32>(RAX), word = wordOf(index);
+  if (!exists(index)) { raise(GP, 0); return; }
   if (word) {
     if (!acceptable(index, value)) { raise(GP, 0); return; }
     store<u64>(word, value);
@@ -139,7 +163,7 @@ function setApicBase(value: u64): void {
 
 function setEfer(value: u64): void {
   const old = load<u64>(EFER);
-  if (value & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)) { raise(GP, 0); return; }
+  if (value & ~<u64>load<u32>(MODEL_EFER)) { raise(GP, 0); return; }
   if (((value ^ old) & EFER_LME) && (load<u64>(CR0) & CR0_PG)) { raise(GP, 0); return; }
   store<u64>(EFER, (value & ~EFER_LMA) | (old & EFER_LMA));
   if ((value ^ old) & EFER_NXE) flushTlb(false);

@@ -2,21 +2,18 @@ import { clearFault } from "./fault";
 import { setArithmetic } from "./flags";
 import { clearTripleFault, endNmi } from "./exceptions";
 import {
-  A20, APIC_BASE, CR0, CS, DR, FCW, FTW, GDTR, IDTR, LDTR, MISC_ENABLE, MTRR, MXCSR, PAT, RAM_SIZE, RDX, RFLAGS,
+  A20, APIC_BASE, CR0, CS, DR, FCW, FTW, GDTR, IDTR, LDTR, MISC_ENABLE, MODEL_SIGNATURE, MTRR, MXCSR, PAT, RAM_SIZE, RDX, RFLAGS,
   RIP, SEG_ATTRIBUTES, SEG_BASE, SEG_LIMIT, SEG_SELECTOR, SEGMENTS, STATE, TR, XCR0,
 } from "./layout";
 import { flushTlb } from "./mmu";
 import { CR0_CD, CR0_ET, CR0_NW, clearInterruptShadow, setCpl, updateMode } from "./mode";
-
-/** Family 6, model 54, stepping 1 (an in-order Atom: guests know that it does not speculate); CPUID leaf 1 says it too. */
-export const SIGNATURE: u32 = 0x00030661;
 
 /** The processor's state after power-on (SDM 3A table 10-1); RAM is not touched. The caches of blocks are the caller's. */
 export function resetState(ramBytes: u32): void {
   memory.fill(STATE, 0, 0x700);
   store<u32>(RAM_SIZE, ramBytes);
   store<u32>(A20, 1);
-  store<u64>(RDX, SIGNATURE);
+  store<u64>(RDX, load<u32>(MODEL_SIGNATURE));
   store<u64>(RIP, 0xfff0);
   store<u64>(RFLAGS, 2);
   setArithmetic(0);

@@ -6,6 +6,7 @@ import { closeStack, openCurrentStack, openStack, pop as popValue, popped, push 
 import { CPL, RAX, RBP, RDI, RSP, SEG_ATTRIBUTES, SEG_BASE, SEG_LIMIT, SS } from "./layout";
 import { commit, rmReadable, writable } from "./memory";
 import { closeSmapWindow } from "./mmu";
+import { existingFlags } from "./model";
 import { FLAG_IF, FLAG_IOPL, FLAG_RF, FLAG_VIF, FLAG_VIP, FLAG_VM, iopl, updateMode, virtual8086 } from "./mode";
 import { storeRegister } from "./operations";
 import { imm, linear, rm } from "./uop";
@@ -61,7 +62,7 @@ export function popf<T>(u: usize): void {
   if (cpl <= iopl()) mask |= FLAG_IF;
   if (cpl == 0) mask |= FLAG_IOPL;
   if (sizeof<T>() == 2) mask &= 0xffff;
-  setRflags(popped & ~FLAG_RF, mask & ~(FLAG_VM | FLAG_VIF | FLAG_VIP));
+  setRflags(popped & ~FLAG_RF, existingFlags(mask & ~(FLAG_VM | FLAG_VIF | FLAG_VIP)));
   closeSmapWindow();
   updateMode();
 }

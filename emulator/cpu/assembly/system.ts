@@ -5,15 +5,14 @@ import { changeArithmetic, setArithmetic, ZF } from "./flags";
 import { openCurrentStack, closeStack, pop, popped, push } from "./frames";
 import { random32, readCr8, tsc, writeCr8 } from "./host";
 import {
-  CPL, CR0, CR2, CR3, CR4, CS, DR, EFER, FS, GDTR, GS, HALTED, IDTR, KERNEL_GS_BASE, LDTR, RAX, RCX, RDX, RFLAGS, SEG_ATTRIBUTES, SEG_BASE,
+  CPL, CR0, CR2, CR3, CR4, CS, DR, EFER, FS, GDTR, GS, HALTED, IDTR, KERNEL_GS_BASE, LDTR, MODEL_CR0, MODEL_CR4, RAX, RCX, RDX, RFLAGS, SEG_ATTRIBUTES, SEG_BASE,
   SEG_SELECTOR, SEGMENTS, TR, TSC_AUX, TSC_OFFSET,
 } from "./layout";
 import { commit, readable, rmReadable, rmWritable, writable } from "./memory";
 import { closeSmapWindow, flushTlb, invalidatePage, physical64 } from "./mmu";
 import {
-  canonical, CR0_AM, CR0_CD, CR0_EM, CR0_ET, CR0_MP, CR0_NE, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_DE, CR4_FSGSBASE, CR4_MCE, CR4_OSFXSR, CR4_OSXMMEXCPT,
-  CR4_OSXSAVE, CR4_PAE, CR4_PCE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, CR4_TSD, CR4_UMIP, EFER_LMA, EFER_LME, FLAG_AC, FLAG_IF, iopl, longMode, mode64,
-  realSegments, setInterruptShadow, updateMode, virtual8086,
+  canonical, CR0_CD, CR0_ET, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_DE, CR4_FSGSBASE, CR4_PAE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, CR4_TSD,
+  CR4_UMIP, EFER_LMA, EFER_LME, FLAG_AC, FLAG_IF, iopl, longMode, mode64, realSegments, setInterruptShadow, updateMode, virtual8086,
 } from "./mode";
 import {
   descriptor, descriptorAddress, descriptorBase, descriptorDpl, descriptorLimit, descriptorUpper, isConforming, isPresent, isReadable,
@@ -234,9 +233,12 @@ export function arpl(u: usize): void {
 
 // ------------------------------------------------------------------------------------------------ control registers
 
-const CR0_KNOWN: u64 = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG;
-const CR4_KNOWN: u64 = CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE
-  | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP;
+/** CR4 came with the features that it controls. */
+function noCr4(): bool {
+  if (load<u32>(MODEL_CR4)) return false;
+  raise(UD, 0);
+  return true;
+}
 
 export function movFromControl(u: usize): void {
   let value: u64;
@@ -244,7 +246,7 @@ export function movFromControl(u: usize): void {
     case 0: value = load<u64>(CR0); break;
     case 2: value = load<u64>(CR2); break;
     case 3: value = load<u64>(CR3); break;
-    case 4: value = load<u64>(CR4); break;
+    case 4: if (noCr4()) return; value = load<u64>(CR4); break;
     case 8: value = readCr8(); break;
     default: raise(UD, 0); return;
   }
@@ -257,7 +259,7 @@ export function movToControl(u: usize): void {
     case 0: writeCr0(value); break;
     case 2: store<u64>(CR2, value); break;
     case 3: writeCr3(value); break;
-    case 4: writeCr4(value); break;
+    case 4: if (!noCr4()) writeCr4(value); break;
     case 8: if (value > 15) raise(GP, 0); else writeCr8(<u32>value); break;
     default: raise(UD, 0);
   }
@@ -268,7 +270,7 @@ function writeCr0(value: u64): void {
   const old = load<u64>(CR0);
   const pg = (value & CR0_PG) != 0, efer = load<u64>(EFER);
   if (value >> 32 || (pg && !(value & CR0_PE)) || ((value & CR0_NW) && !(value & CR0_CD))) { raise(GP, 0); return; }
-  const next = (value & CR0_KNOWN) | CR0_ET;
+  const next = (value & <u64>load<u32>(MODEL_CR0)) | CR0_ET;
   if (pg && !(old & CR0_PG)) {
     if (efer & EFER_LME) {
       if (!(load<u64>(CR4) & CR4_PAE) || (load<u16>(CS, SEG_ATTRIBUTES) & 0x200)) { raise(GP, 0); return; }
@@ -301,7 +303,7 @@ function writeCr3(value: u64): void {
 
 function writeCr4(value: u64): void {
   const old = load<u64>(CR4);
-  if ((value & ~CR4_KNOWN) || (longMode() && !(value & CR4_PAE))) { raise(GP, 0); return; }
+  if ((value & ~<u64>load<u32>(MODEL_CR4)) || (longMode() && !(value & CR4_PAE))) { raise(GP, 0); return; }
   const paging = CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP;
   if (!longMode() && (load<u64>(CR0) & CR0_PG) && (value & CR4_PAE) && ((old ^ value) & paging) && !validPointers(load<u64>(CR3))) return;
   store<u64>(CR4, value);

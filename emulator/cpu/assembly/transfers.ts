@@ -11,6 +11,7 @@ import {
 } from "./layout";
 import { readable, selectBank } from "./memory";
 import { systemRead } from "./mmu";
+import { existingFlags } from "./model";
 import {
   canonical, CR0_PE, EFER_SCE, FLAG_AC, FLAG_ID, FLAG_IF, FLAG_IOPL, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VIF, FLAG_VIP, FLAG_VM, iopl, longMode, mode64, MODE_TRACE,
   protectedMode, realSegments, setCpl, updateMode, virtual8086,
@@ -296,7 +297,7 @@ function returnableFlags(bytes: u64, cpl: u32): u64 {
 }
 /** RF matters only while instruction breakpoints are armed; else it is dropped at once, as the next instruction would. */
 function setReturnFlags(flags: u64, mask: u64): void {
-  setRflags(flags, mask);
+  setRflags(flags, existingFlags(mask));
   updateMode();
   if (!(load<u32>(MODE) & MODE_TRACE)) setRflags(0, FLAG_RF);
 }

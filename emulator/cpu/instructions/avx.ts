@@ -1,4 +1,4 @@
-import { type Feature, type Instruction, op, type Trait } from "./row.ts";
+import { type VectorFeature, type Instruction, op, type Trait } from "./row.ts";
 
 /**
  * AVX, AVX2, FMA3 and F16C (SDM 2D appendix A, tables A-3 to A-5; SDM 1 chapter 14). A row with the trait "lanes" names the
@@ -6,7 +6,7 @@ import { type Feature, type Instruction, op, type Trait } from "./row.ts";
  */
 
 const row = (
-  feature: Feature,
+  feature: VectorFeature,
   encoding: string,
   syntax: string,
   handler: string,
@@ -17,12 +17,12 @@ const avx = (encoding: string, syntax: string, handler: string, flags = "-"): In
   row("avx", encoding, syntax, handler, flags);
 const avx2 = (encoding: string, syntax: string, handler: string): Instruction =>
   row("avx2", encoding, syntax, handler);
-const lane = (encoding: string, syntax: string, handler: string, feature: Feature = "avx"): Instruction =>
+const lane = (encoding: string, syntax: string, handler: string, feature: VectorFeature = "avx"): Instruction =>
   row(feature, encoding, syntax, handler, "-", "lanes");
 
 /** The same instruction on 16 and on 32 bytes: "?" stands for dq and for qq. */
 const bothLengths = (
-  wider: Feature,
+  wider: VectorFeature,
   encoding: string,
   syntax: string,
   handler: string,

@@ -7,11 +7,11 @@ export interface Instruction {
   /** Flags written, as in the SDM's summary; "-" for none. */
   readonly flags: string;
   readonly traits: readonly Trait[];
-  /** What a processor must have for this row, where the row itself says it. */
-  readonly feature?: Feature;
+  /** What a processor must have for this row, where the mnemonic alone does not say it; see ../features.ts. */
+  readonly feature?: VectorFeature;
 }
 
-export type Feature = "avx" | "avx2" | "fma" | "f16c";
+export type VectorFeature = "avx" | "avx2" | "fma" | "f16c";
 
 export type Trait =
   | "lockable"

@@ -286,7 +286,7 @@ const state: readonly Instruction[] = [
   op ("NP 0F AE /6 mem", "XSAVEOPT M",   "xsave",   "-"),
   op ("NP 0F C7 /4 mem", "XSAVEC M",     "xsavec",  "-"),
   op ("NP 0F 01 /2 rm=0", "XGETBV",      "xgetbv",  "-"),
-  op ("NP 0F 01 /2 rm=1", "XSETBV",      "xsetbv",  "-"),
+  op ("NP 0F 01 /2 rm=1", "XSETBV",      "xsetbv",  "-", "ends-block"),
 ];
 
 export const simdRows: readonly Instruction[] = [...moves, ...floats, ...conversions, ...integers, ...laterIntegers, ...crypto, ...state];

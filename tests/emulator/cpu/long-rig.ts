@@ -1,5 +1,6 @@
 /** A 64-bit machine at CPL 0 with AVX switched on, whose exceptions end the run: for tests of vector instructions. */
 import type { Cpu } from "../../../emulator/cpu/core.ts";
+import type { ProcessorName } from "../../../emulator/protocol/processor.ts";
 import { at, enterLongMode, makeCpu, setRegister } from "../../support/cpu-bench.ts";
 
 export const DATA = 0x20000;
@@ -8,11 +9,12 @@ const CODE = 0x10000,
   HANDLERS = 0x6000;
 
 export class LongRig {
-  readonly cpu: Cpu = makeCpu(4);
+  readonly cpu: Cpu;
   readonly ram: DataView;
 
-  constructor() {
-    const { cpu } = this;
+  constructor(processor: ProcessorName = "v3") {
+    const cpu = makeCpu(4, {}, processor);
+    this.cpu = cpu;
     this.ram = new DataView(cpu.ram.buffer, cpu.ram.byteOffset, cpu.ram.length);
     for (let vector = 0; vector < 32; vector++) {
       const handler = HANDLERS + 16 * vector;

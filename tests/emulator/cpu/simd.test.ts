@@ -149,11 +149,13 @@ describe("XSAVE (SDM 1 chapter 13)", () => {
     XSAVE = "480FAE26",
     XSAVEC = "480FC726",
     XRSTOR = "480FAE2E";
-  test("XCR0 takes 1 and 3, nothing without x87 and nothing unknown", () => {
-    expect(run(`${ALL} ${XSETBV}`)).toBeUndefined();
-    expect(run("31C9 0F01D0")).toBeUndefined();
-    expect(getRegister(cpu, "rax")).toBe(3n);
-    for (const bad of [2, 0, 7]) expect(run(`B80${bad}000000 31D2 ${XSETBV}`)).toBe(GP);
+  test("XCR0 takes 1, 3 and 7, nothing without x87, no AVX without SSE and nothing unknown", () => {
+    for (const good of [1n, 7n, 3n]) {
+      expect(run(`B80${good}000000 31D2 ${XSETBV}`)).toBeUndefined();
+      expect(run("31C9 0F01D0")).toBeUndefined();
+      expect(getRegister(cpu, "rax")).toBe(good);
+    }
+    for (const bad of [2, 0, 5, 9]) expect(run(`B80${bad}000000 31D2 ${XSETBV}`)).toBe(GP);
   });
   test("saves what EDX:EAX names and keeps the other bits of the header", () => {
     fill();

@@ -114,7 +114,14 @@ export class Rig {
   #ticks = 1000;
 
   constructor(memoryMiB = 4) {
-    this.cpu = new Cpu({ module: compiledCore(), memoryMiB, host: this.#host(), shared: false });
+    // The most that a processor here can have.
+    this.cpu = new Cpu({
+      module: compiledCore(),
+      processor: "v3",
+      memoryMiB,
+      host: this.#host(),
+      shared: false,
+    });
     this.#tables();
     this.#registers();
   }

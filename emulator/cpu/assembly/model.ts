@@ -1,0 +1,9 @@
+/** What the machine's processor has: the model that ../models.ts wrote. */
+import { MODEL, MODEL_FLAGS } from "./layout";
+
+/** Whether the processor has a feature, by its number (build/generated/cpu/features.ts). 0 is what every processor has. */
+// @ts-ignore: decorator
+@inline export function has(feature: u32): bool { return !feature || load<u8>(MODEL + feature) != 0; }
+
+/** Of the flags in a mask, those that exist: AC came with the 486, ID, VIF and VIP with CPUID. */
+export function existingFlags(mask: u64): u64 { return mask & (<u64>load<u32>(MODEL_FLAGS) | ~<u64>0x3c0000); }
