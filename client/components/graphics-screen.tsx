@@ -2,6 +2,7 @@ import { createSignal, onCleanup, onMount, Show } from "solid-js";
 import type { Frame, MouseMove } from "#protocol/machine-messages";
 import { makeScreenKeys } from "../machine/screen-keys.ts";
 import { makeScreenMouse } from "../machine/screen-mouse.ts";
+import { fitted } from "../machine/screen-size.ts";
 
 export interface GraphicsScreenHandle {
   /** What has changed; shown with the next animation frame. */
@@ -21,23 +22,6 @@ export interface GraphicsScreenProps {
   onKeys(scanCodes: Uint8Array): void;
   onMouse(move: MouseMove): void;
   onLeave(): void;
-}
-
-/** The VGA's small modes filled a screen of 4:3; every larger mode has square pixels. */
-const shownHeight = (width: number, height: number): number =>
-  width <= 720 && height <= 400 ? (width * 3) / 4 : height;
-
-/** The size in CSS pixels that a picture gets in a space. */
-export function fitted(
-  picture: { width: number; height: number },
-  space: { width: number; height: number },
-  scaling: "fit" | "whole",
-  devicePixels: number,
-): { width: number; height: number } {
-  const tall = shownHeight(picture.width, picture.height);
-  const room = Math.min(space.width / picture.width, space.height / tall) * devicePixels;
-  const scale = (scaling === "whole" && room >= 1 ? Math.floor(room) : room) / devicePixels;
-  return { width: picture.width * scale, height: tall * scale };
 }
 
 /** Puts frames on the canvas once per animation frame, and asks for the next one only then: a hidden page asks for none. */

@@ -75,6 +75,19 @@ test("a bzImage enters 200h after its preferred address, with its own setup head
   expect([ram[0x100_0000], view.getUint16(0x1_0206, true), ram[0x1_0210]]).toEqual([0xf4, 0x020f, 0xff]);
 });
 
+test("a frame buffer is described as EFI leaves one: place, size, pitch and where the colours are", () => {
+  const ram = new Uint8Array(32 * MIB);
+  const memory = new GuestMemory({ ram, onWrite: () => {} });
+  const frameBuffer = { address: 0xfd00_0000, width: 1024, height: 768 };
+  const outcome = loadLinux(memory, { kernel: elf(), commandLine: "", acpi, frameBuffer });
+  const at = outcome.ok ? outcome.value.bootParameters : 0;
+  const view = new DataView(ram.buffer, at);
+  expect(view.getUint8(0x0f)).toBe(0x70);
+  expect([0x12, 0x14, 0x16, 0x24].map((field) => view.getUint16(field, true))).toEqual([1024, 768, 32, 4096]);
+  expect([view.getUint32(0x18, true), view.getUint32(0x1c, true)]).toEqual([0xfd00_0000, 4096 * 768]);
+  expect([...ram.subarray(at + 0x26, at + 0x2e)]).toEqual([8, 16, 8, 8, 8, 0, 8, 24]);
+});
+
 test("boot parameters: memory map, command line, initrd, screen and ACPI", () => {
   const { ram, view } = load(elf(), { initrd: new Uint8Array(5000).fill(9), commandLine: "console=ttyS0" });
   const zero = 0x1_0000;
