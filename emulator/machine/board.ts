@@ -7,6 +7,7 @@ import type { CpuHost } from "../cpu/core.ts";
 import { acpiTables, type AcpiTables } from "../devices/acpi/tables.ts";
 import { hostBridge, isaBridge, isResetWrite } from "../devices/chipset.ts";
 import { FwCfg } from "../devices/fw-cfg.ts";
+import { E1000 } from "../devices/e1000/card.ts";
 import type { NetworkCard, Wire } from "../devices/ethernet/network-card.ts";
 import { Hpet } from "../devices/hpet.ts";
 import { I8042 } from "../devices/i8042.ts";
@@ -17,6 +18,7 @@ import { Pit } from "../devices/pit.ts";
 import { PowerManagement } from "../devices/power-management.ts";
 import type { Ps2Keyboard } from "../devices/ps2-keyboard.ts";
 import type { Ps2Mouse } from "../devices/ps2-mouse.ts";
+import { Rtl8139 } from "../devices/rtl8139/card.ts";
 import { Rtc } from "../devices/rtc.ts";
 import { Uart } from "../devices/uart.ts";
 import { Vga } from "../devices/vga/vga.ts";
@@ -45,6 +47,11 @@ const Slot = {
   console: 0x0f,
 } as const;
 /** The first card of each model has its place in the contract; further cards follow where nothing else is. */
+/** Older cards want more room than a virtio device, and ports. */
+const NIC_BAR_BASE = 0xfc80_0000;
+const NIC_BAR_STRIDE = 0x2_0000;
+const NIC_PORT_BASE = 0xc100;
+const NIC_PORT_STRIDE = 0x100;
 const NIC_SLOTS = { "virtio-net": 0x08, e1000: 0x05, rtl8139: 0x06 } as const;
 const FURTHER_NIC_SLOTS = [0x14, 0x15, 0x16, 0x17] as const;
 const POWER_FUNCTION = 3;
@@ -202,10 +209,25 @@ export class Board implements CpuHost {
   #plugNics(nics: readonly BoardNic[]): NetworkCard[] {
     const further = [...FURTHER_NIC_SLOTS];
     const first = new Set<NicModel>();
-    return nics.map(({ model, mac, wire }) => {
+    return nics.map(({ model, mac, wire }, i) => {
       const slot = first.has(model) ? further.shift()! : NIC_SLOTS[model];
       first.add(model);
-      return this.#plug(slot, (port) => new VirtioNet(port, { mac, wire }));
+      if (model === "virtio-net") return this.#plug(slot, (port) => new VirtioNet(port, { mac, wire }));
+      const gsi = pciGsi(slot, 0);
+      const { memory, timers, now } = this.#options;
+      const card = new (model === "e1000" ? E1000 : Rtl8139)({
+        mac,
+        wire,
+        memory,
+        timers,
+        now,
+        irq: this.lines.wire(gsi),
+        interruptLine: gsi,
+        address: NIC_BAR_BASE + NIC_BAR_STRIDE * i,
+        ioAddress: NIC_PORT_BASE + NIC_PORT_STRIDE * i,
+      });
+      this.pci.add(slot, 0, card.pci);
+      return card;
     });
   }
 
