@@ -1,5 +1,7 @@
 import sharedCore from "../build/wasm/cpu.wasm?url";
 import plainCore from "../build/wasm/cpu-plain.wasm?url";
+import { Inspection } from "./machine/inspection.ts";
+import { reportOf } from "./machine/inspection-report.ts";
 import { createMachine, type BootFiles, type Machine, type MachineHost } from "./machine/machine.ts";
 import { ok, type Outcome } from "./protocol/failure.ts";
 import { openFrameLink } from "./protocol/frame-link.ts";
@@ -145,6 +147,12 @@ async function powerOn(order: PowerOn): Promise<void> {
   clearInterval(timer);
 }
 
+/** A machine that runs has nothing to look at: it would be old before it is seen. */
+function inspect(address: string): void {
+  if (machine?.state !== "paused") return;
+  say(reportOf(new Inspection(machine.cpu, machine.memory), address));
+}
+
 function obey(command: Command): void {
   switch (command.type) {
     case "power-on":
@@ -167,6 +175,11 @@ function obey(command: Command): void {
       return machine?.pause();
     case "resume":
       return machine?.resume();
+    case "inspect":
+      return inspect(command.address);
+    case "step":
+      if (machine?.state === "paused") machine.step();
+      return inspect("");
     case "reset":
       return machine?.reset();
     case "power-button":

@@ -7,6 +7,7 @@ const paths = {
   power: "M8 2v6M4.5 4.5a5 5 0 1 0 7 0",
   full: "M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4",
   details: "M2 3h12v10H2zM10 3v10",
+  debugger: "M2 3h12v10H2zM4.5 6l2 2-2 2M8.5 10h3",
   settings: "M3 4h10M3 8h10M3 12h10M6 2.5v3M10 6.5v3M5 10.5v3",
   network: "M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2zM2 8h12M8 2c-4 4-4 8 0 12M8 2c4 4 4 8 0 12",
   screen: "M2 3h12v8H2zM6 14h4",

@@ -11,6 +11,7 @@ const shortcuts = [
   ["P", "Pause, or go on"],
   ["D", "Show or hide the details"],
   ["N", "Show or hide the network"],
+  ["B", "Show or hide the debugger"],
   ["F", "Full screen"],
 ] as const;
 

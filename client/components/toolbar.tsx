@@ -8,6 +8,7 @@ export interface ToolbarProps {
   name: string;
   view: MachineView;
   details: boolean;
+  debugger: boolean;
   network: boolean;
   networkState: NetworkState;
   screen: "terminal" | "screen";
@@ -17,6 +18,7 @@ export interface ToolbarProps {
   onPower(): void;
   onFullScreen(): void;
   onDetails(): void;
+  onDebugger(): void;
   onNetwork(): void;
   onSettings(): void;
   onScreen(): void;
@@ -99,6 +101,14 @@ export function Toolbar(props: ToolbarProps) {
       </button>
       <button class="quiet" aria-label="Settings" onClick={() => props.onSettings()}>
         <Icon name="settings" />
+      </button>
+      <button
+        class="quiet"
+        aria-label="Debugger"
+        aria-pressed={props.debugger}
+        onClick={() => props.onDebugger()}
+      >
+        <Icon name="debugger" />
       </button>
       <button
         class="quiet"

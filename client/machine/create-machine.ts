@@ -2,7 +2,15 @@ import { batch, onCleanup } from "solid-js";
 import { createStore } from "solid-js/store";
 import type { Failure } from "#protocol/failure";
 import type { BootEntry, CatalogueEntry, DiskDefinition } from "#protocol/machine-definition";
-import type { Command, Frame, MachineStats, Notice, ScreenMode, Stall } from "#protocol/machine-messages";
+import type {
+  Command,
+  Frame,
+  InspectionNotice,
+  MachineStats,
+  Notice,
+  ScreenMode,
+  Stall,
+} from "#protocol/machine-messages";
 import type {
   StorageCommand,
   StorageNotice,
@@ -30,6 +38,8 @@ export interface MachineView {
   storage: { state: StorageState; failure?: Failure | undefined; retryInMs?: number | undefined };
   stats?: MachineStats | undefined;
   disk?: StorageStats | undefined;
+  /** What the debugger's panel shows; as old as the last pause or step. */
+  inspection?: InspectionNotice | undefined;
   /** Bytes that the whole image takes in the store, and whether changes outlive the tab. */
   storedBytes?: number | undefined;
   persistent?: boolean | undefined;
@@ -92,6 +102,8 @@ export function createMachine(outputs: MachineOutputs) {
         return setView("stall", notice.stall);
       case "stats":
         return setView("stats", notice.stats);
+      case "inspection":
+        return setView("inspection", notice);
       case "log":
         return console[notice.level](`machine: ${notice.message}`);
       case "failed":

@@ -12,6 +12,7 @@ import {
   untrack,
 } from "solid-js";
 import type { Failure } from "#protocol/failure";
+import { DebuggerPanel } from "../components/debugger-panel.tsx";
 import { DetailsPanel } from "../components/details-panel.tsx";
 import { Confirm } from "../components/dialog.tsx";
 import type { GraphicsScreenHandle } from "../components/graphics-screen.tsx";
@@ -86,19 +87,13 @@ function createNetworkOf(view: MachineView) {
   return network;
 }
 
+type Panel = "details" | "network" | "debugger";
+
 /** One panel at a time beside the screen. */
 function createPanels() {
-  const [details, setDetails] = createSignal(matchMedia("(min-width: 1000px)").matches);
-  const [networkShown, setNetworkShown] = createSignal(false);
-  const showNetwork = () => {
-    setNetworkShown(!networkShown());
-    if (networkShown()) setDetails(false);
-  };
-  const showDetails = () => {
-    setDetails(!details());
-    if (details()) setNetworkShown(false);
-  };
-  return { details, networkShown, showDetails, showNetwork };
+  const wide = matchMedia("(min-width: 1000px)").matches;
+  const [panel, setPanel] = createSignal<Panel | undefined>(wide ? "details" : undefined);
+  return { panel, toggle: (wanted: Panel) => setPanel(panel() === wanted ? undefined : wanted) };
 }
 
 /** `/m/<slug>`: the machine starts when the page opens. */
@@ -113,7 +108,7 @@ export default function MachinePage() {
   const lacking = () => found()?.find(({ needed, present }) => needed && !present);
   const [terminal, setTerminal] = createSignal<TerminalHandle>();
   const [asked, ask] = createSignal<Question>();
-  const { details, networkShown, showDetails, showNetwork } = createPanels();
+  const { panel, toggle } = createPanels();
   const [exported, setExported] = createSignal<string>();
   const [notice, setNotice] = createSignal<Failure>();
   const [control, setControl] = createSignal(false);
@@ -190,8 +185,9 @@ export default function MachinePage() {
       "?": () => ask("shortcuts"),
       Enter: () => terminal()?.focus(),
       p: () => busy() && pause(),
-      d: showDetails,
-      n: showNetwork,
+      d: () => toggle("details"),
+      n: () => toggle("network"),
+      b: () => toggle("debugger"),
       f: fullScreen,
     };
     const action = actions[event.key];
@@ -244,17 +240,19 @@ export default function MachinePage() {
       <Toolbar
         name={image()?.name ?? params.slug}
         view={view}
-        details={details()}
+        details={panel() === "details"}
+        debugger={panel() === "debugger"}
         screen={screen()}
         onStart={() => void start()}
         onPause={pause}
         onReset={() => ask("reset")}
         onPower={() => ask("power-off")}
         onFullScreen={fullScreen}
-        network={networkShown()}
+        network={panel() === "network"}
         networkState={network.view.state}
-        onNetwork={showNetwork}
-        onDetails={showDetails}
+        onNetwork={() => toggle("network")}
+        onDetails={() => toggle("details")}
+        onDebugger={() => toggle("debugger")}
         onSettings={() => ask("settings")}
         onScreen={() => setScreen(screen() === "screen" ? "terminal" : "screen")}
         onPicture={picture}
@@ -328,10 +326,13 @@ export default function MachinePage() {
             </Match>
           </Switch>
         </main>
-        <Show when={networkShown()}>
+        <Show when={panel() === "debugger"}>
+          <DebuggerPanel view={view} onCommand={(command) => machine.send(command)} />
+        </Show>
+        <Show when={panel() === "network"}>
           <NetworkPanel network={network} />
         </Show>
-        <Show when={details()}>
+        <Show when={panel() === "details"}>
           <DetailsPanel
             view={view}
             memoryMiB={settings.resolved().values.memoryMiB ?? image()?.definition?.memoryMiB}

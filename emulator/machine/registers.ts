@@ -5,6 +5,7 @@ import type { Cpu } from "../cpu/core.ts";
  * AssemblyScript alone can import.
  */
 const STATE = 0x1000;
+const HALTED = STATE + 0xbc;
 const CPL = STATE + 0xc4;
 const MODE = STATE + 0xc8;
 const SEGMENTS = STATE + 0x100;
@@ -106,6 +107,10 @@ export class Registers {
 
   get cpl(): number {
     return this.#cpu.view.getUint32(CPL, true);
+  }
+  /** HLT or MWAIT: the next instruction runs after an interrupt. */
+  get halted(): boolean {
+    return this.#cpu.view.getUint32(HALTED, true) !== 0;
   }
   /** The size of the code that runs. */
   get codeBits(): 16 | 32 | 64 {

@@ -76,6 +76,9 @@ export type Command =
   | { readonly type: "frame-wanted"; readonly whole: boolean }
   | { readonly type: "pause" }
   | { readonly type: "resume" }
+  /** Of a machine that is paused; both are answered by an inspection. The address is what a person typed, or "" for RIP. */
+  | { readonly type: "inspect"; readonly address: string }
+  | { readonly type: "step" }
   | { readonly type: "reset" }
   /** Presses the ACPI power button; the guest shuts down by itself. */
   | { readonly type: "power-button" }
@@ -84,6 +87,26 @@ export type Command =
 
 /** Why a machine that is on does not run guest code now. */
 export type Stall = { readonly on: "disk"; readonly sinceMs: number; readonly offset: number };
+
+/** The processor of a machine that is paused, as text. */
+export interface InspectionNotice {
+  readonly type: "inspection";
+  /** Size of the code. */
+  readonly bits: 16 | 32 | 64;
+  /** The processor waits for an interrupt: a step does nothing. */
+  readonly halted: boolean;
+  /** Hexadecimal. */
+  readonly registers: readonly { readonly name: string; readonly value: string }[];
+  readonly code: readonly {
+    readonly address: string;
+    readonly bytes: string;
+    readonly text: string;
+    /** The instruction that runs next. */
+    readonly current: boolean;
+  }[];
+  /** Why the code is not at the address that was asked for; "" when it is. */
+  readonly problem: string;
+}
 
 /** Measured since power-on. Rates cover the time since the last notice. */
 export interface MachineStats {
@@ -128,5 +151,6 @@ export type Notice =
   | ({ readonly type: "frame" } & Frame)
   | { readonly type: "stalled"; readonly stall: Stall | null }
   | { readonly type: "stats"; readonly stats: MachineStats }
+  | InspectionNotice
   | { readonly type: "log"; readonly level: "error" | "warn" | "info" | "debug"; readonly message: string }
   | { readonly type: "failed"; readonly failure: Failure };
