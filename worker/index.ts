@@ -5,10 +5,15 @@ import * as z from "zod/mini";
 import type { App } from "./app.ts";
 import { type BuildInfo, buildInfo } from "./build-info.ts";
 import { catalogue } from "./catalogue.ts";
+import { dns } from "./dns.ts";
 import { answers, onError, refuse } from "./failures.ts";
+import { gatewayAnswers, refuseGateway } from "./gateway-failures.ts";
+import { gatewaySettings } from "./gateway-settings.ts";
+import { count, metricsText, observe } from "./metrics.ts";
 import { publish } from "./publish.ts";
 import { rawImages } from "./raw-images.ts";
 import { securityHeaders } from "./security-headers.ts";
+import { sessions } from "./session.ts";
 import { chunks, manifests, traces } from "./stored-objects.ts";
 import { gateway, streamUrls } from "./stream-url.ts";
 
@@ -22,10 +27,19 @@ const Build: z.ZodMiniType<BuildInfo> = z.object({
   builtAt: z.string(),
 });
 
+/** Labels of metrics come from here, so that no visitor can make more of them. */
+const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"]);
+
 const app = new Hono<App>()
   // Static files get the same list from `_headers`.
   .use(async (c, next) => {
+    const startedMs = Date.now();
     await next();
+    count(
+      "http_requests_total",
+      `method="${METHODS.has(c.req.method) ? c.req.method : "other"}",status="${c.res.status}"`,
+    );
+    observe("http_request_duration_seconds", (Date.now() - startedMs) / 1000);
     for (const [name, value] of securityHeaders(c.env.S3_ENDPOINT)) c.res.headers.set(name, value);
   })
   .get(
@@ -38,6 +52,34 @@ const app = new Hono<App>()
     describeRoute({ operationId: "getVersion", responses: answers({ 200: ["This build", Build] }) }),
     (c) => c.json(buildInfo, 200, { "cache-control": "no-cache" }),
   )
+  .get(
+    "/readyz",
+    describeRoute({
+      operationId: "getReadiness",
+      responses: gatewayAnswers(
+        { 200: { description: "It takes new work", type: "application/json", schema: Health } },
+        "unavailable",
+      ),
+    }),
+    (c) =>
+      gatewaySettings(c.env).isDraining
+        ? refuseGateway(c, "unavailable", "draining")
+        : c.json({ ok: true as const }, 200, { "cache-control": "no-store" }),
+  )
+  .get(
+    "/metrics",
+    describeRoute({
+      operationId: "getMetrics",
+      responses: gatewayAnswers({ 200: { description: "Counters of this isolate", type: "text/plain" } }),
+    }),
+    (c) =>
+      c.text(metricsText(), 200, {
+        "cache-control": "no-store",
+        "content-type": "text/plain; version=0.0.4",
+      }),
+  )
+  .route("/", sessions)
+  .route("/", dns)
   .route("/api/images", catalogue)
   .route("/api/images", streamUrls)
   .route("/v1", gateway)

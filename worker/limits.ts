@@ -32,4 +32,15 @@ export const limits = {
   traceSeconds: 60,
   /** Signed URLs per address and minute: `SIGNING_RATE` in wrangler.toml. */
   signedUrlsPerMinute: 300,
+  /** Body of POST /session. */
+  sessionBytes: 16 * 1024,
+  /** A DNS question, and what is answered to one. */
+  dnsQueryBytes: 4096,
+  dnsUpstreamBytes: 65_535,
+  dnsUpstreamMs: 2000,
+  /** Questions per address and 10 s (`DNS_RATE`), relay tokens per session and minute (`RELAY_RATE`): wrangler.toml. */
+  dnsQueriesPerTenSeconds: 100,
+  relayTokensPerMinute: 30,
+  /** What POST /session promises; a profile may allow fewer or more. */
+  tcpConnections: 64,
 } as const;

@@ -8,13 +8,12 @@ import {
   dnsId,
   dnsTypes,
   ednsOf,
-  isPositive,
-  lifetimeSeconds,
   nameBytes,
   nameText,
   readDns,
 } from "./dns-message.ts";
 import { emptyAnswer, fittedAnswer, headerAnswer, localAnswer, upstreamQuestion } from "./dns-answer.ts";
+import { DnsCache } from "./dns-cache.ts";
 import { formatIp, parseIp } from "./ip-text.ts";
 import { addressOfPtr, isPrivate } from "./dns-reverse.ts";
 import type { DnsService } from "./service.ts";
@@ -25,8 +24,11 @@ import type { Address, QueryId } from "./world.ts";
  * only names of the LAN itself are answered here. RFC 1035, 2308 (negative answers), 6891 (EDNS), 8482 (ANY).
  */
 export interface ResolverConfig {
-  readonly gateway: Address;
-  readonly domain: string;
+  /** Of the LAN whose names are answered here; absent: no LAN. */
+  readonly gateway?: Address;
+  readonly domain?: string;
+  /** One cache may serve many resolvers; absent: a cache of its own. */
+  readonly cache?: DnsCache;
   /** Hands a question to the world, which answers by `onAnswer`. */
   readonly resolve: (query: QueryId, message: Uint8Array) => void;
   /** Names and addresses of the LAN's machines, as DHCP knows them now. */
@@ -42,16 +44,14 @@ export const dnsLimits = {
   waiters: 32,
   /** A question of which the world says nothing for so long is given up, and its askers with it. */
   pendingMs: 10_000,
-  cacheEntries: 10_000,
-  cacheBytes: 4 * 2 ** 20,
-  cacheSeconds: 300,
-  negativeSeconds: 60,
   names: 10_000,
   /** Over UDP, whatever the asker offers: no fragment on any path (RFC 9715 §3.1). */
   udpBytes: 1232,
+  answerBytes: { tcp: 65_535, https: 4096 },
   localSeconds: 60,
 } as const;
 
+export type DnsTransport = "udp" | "tcp" | "https";
 type Answer = (message: Uint8Array) => void;
 interface Waiter {
   readonly asked: DnsMessage;
@@ -64,19 +64,10 @@ interface Pending {
   readonly sinceMs: number;
   readonly waiters: Waiter[];
 }
-interface Cached {
-  /** Read again when it is asked for: bytes are a tenth of what a read message takes. */
-  readonly bytes: Uint8Array;
-  readonly storedAt: number;
-  readonly expiresAt: number;
-}
-
 export class Resolver implements DnsService {
   readonly #config: ResolverConfig;
-  readonly #domain: string;
-  /** In order of use, the longest unused first. */
-  readonly #cache = new Map<string, Cached>();
-  #cacheBytes = 0;
+  readonly #domain: string | undefined;
+  readonly #cache: DnsCache;
   readonly #pending = new Map<QueryId, Pending>();
   readonly #pendingByKey = new Map<string, QueryId>();
   #nextQuery: QueryId = 1;
@@ -87,7 +78,8 @@ export class Resolver implements DnsService {
 
   constructor(config: ResolverConfig) {
     this.#config = config;
-    this.#domain = config.domain.toLowerCase();
+    this.#domain = config.domain?.toLowerCase();
+    this.#cache = config.cache ?? new DnsCache();
   }
 
   /** Counters for metrics, and what is held now. */
@@ -98,13 +90,13 @@ export class Resolver implements DnsService {
       failures: this.#failures,
       pending: this.#pending.size,
       cached: this.#cache.size,
-      cachedBytes: this.#cacheBytes,
+      cachedBytes: this.#cache.bytes,
       names: this.#names.size,
     } as const;
   }
 
-  /** Over TCP an answer may be as long as it is; over UDP it is cut to what the asker and the path take. */
-  ask(message: Uint8Array, nowMs: number, answer: Answer, transport: "udp" | "tcp" = "udp"): void {
+  /** Over UDP an answer is cut to what the asker and the path take, over others to their own bound. */
+  ask(message: Uint8Array, nowMs: number, answer: Answer, transport: DnsTransport = "udp"): void {
     this.#questions++;
     // A response is no question (two resolvers would talk for ever), and less than a header is nothing.
     if (dnsId(message) === null || (message[2]! & 0x80) !== 0) return;
@@ -113,7 +105,7 @@ export class Resolver implements DnsService {
     const edns = asked && ednsOf(asked);
     if (!asked || edns === null) return answer(headerAnswer(message, dnsCodes.formatError));
     const offered = Math.min(Math.max(edns?.payloadBytes ?? 512, 512), dnsLimits.udpBytes);
-    const limitBytes = transport === "tcp" ? 65_535 : offered;
+    const limitBytes = transport === "udp" ? offered : dnsLimits.answerBytes[transport];
     this.#look({ asked, edns, limitBytes, answer }, nowMs);
   }
 
@@ -122,11 +114,10 @@ export class Resolver implements DnsService {
     const own = this.#ownAnswer(asked, edns, nowMs);
     if (own) return answer(own);
     const key = cacheKey(asked, edns);
-    const cached = this.#cached(key, nowMs);
-    const message = cached && readDns(cached.bytes);
-    if (message) {
+    const cached = this.#cache.get(key, nowMs);
+    if (cached) {
       this.#hits++;
-      return this.#give(waiter, message, Math.floor((nowMs - cached.storedAt) / 1000));
+      return this.#give(waiter, cached.message, cached.ageSeconds);
     }
     const running = this.#pending.get(this.#pendingByKey.get(key) ?? -1);
     if (running && nowMs - running.sinceMs <= dnsLimits.pendingMs) {
@@ -167,7 +158,7 @@ export class Resolver implements DnsService {
     for (const waiter of pending.waiters)
       if (answer && fits(answer, waiter.asked)) this.#give(waiter, answer, 0);
       else this.#fail(waiter);
-    if (answer && fits(answer, pending.waiters[0]!.asked)) this.#store(pending.key, answer, nowMs);
+    if (answer && fits(answer, pending.waiters[0]!.asked)) this.#cache.store(pending.key, answer, nowMs);
   }
 
   #give({ asked, edns, limitBytes, answer }: Waiter, message: DnsMessage, ageSeconds: number): void {
@@ -195,13 +186,16 @@ export class Resolver implements DnsService {
     const name = nameText(asked.question.name).toLowerCase();
     const reverse = addressOfPtr(key);
     if (reverse && isPrivate(reverse)) return this.#privatePtr(asked, edns, reverse, nowMs);
-    if (name !== this.#domain && !name.endsWith(`.${this.#domain}`)) return null;
+    const isLocal =
+      this.#domain !== undefined && (name === this.#domain || name.endsWith(`.${this.#domain}`));
+    if (!isLocal) return null;
     return this.#localName(asked, edns, name, nowMs);
   }
 
   #hosts(nowMs: number) {
     const leases = (this.#config.hosts?.(nowMs) ?? []).filter(({ hostName }) => hostName !== undefined);
-    return [{ hostName: "gateway", address: this.#config.gateway }, ...leases];
+    const { gateway } = this.#config;
+    return gateway === undefined ? leases : [{ hostName: "gateway", address: gateway }, ...leases];
   }
 
   #localName(asked: DnsMessage, edns: Edns | undefined, name: string, nowMs: number): Uint8Array {
@@ -225,39 +219,6 @@ export class Resolver implements DnsService {
     return type === dnsTypes.PTR
       ? localAnswer(asked, edns, [{ type, data }], dnsLimits.localSeconds)
       : emptyAnswer(asked, edns, dnsCodes.noError);
-  }
-
-  #cached(key: string, nowMs: number): Cached | undefined {
-    const entry = this.#cache.get(key);
-    if (!entry) return undefined;
-    this.#drop(key, entry);
-    if (entry.expiresAt <= nowMs) return undefined;
-    this.#cache.set(key, entry);
-    this.#cacheBytes += entry.bytes.length;
-    return entry;
-  }
-
-  #drop(key: string, entry: Cached): void {
-    this.#cache.delete(key);
-    this.#cacheBytes -= entry.bytes.length;
-  }
-
-  #store(key: string, message: DnsMessage, nowMs: number): void {
-    const seconds = lifetimeSeconds(message);
-    if (!seconds) return;
-    const most = isPositive(message) ? dnsLimits.cacheSeconds : dnsLimits.negativeSeconds;
-    const before = this.#cache.get(key);
-    if (before) this.#drop(key, before);
-    this.#cache.set(key, {
-      bytes: message.bytes,
-      storedAt: nowMs,
-      expiresAt: nowMs + Math.min(seconds, most) * 1000,
-    });
-    this.#cacheBytes += message.bytes.length;
-    for (const [oldest, entry] of this.#cache) {
-      if (this.#cache.size <= dnsLimits.cacheEntries && this.#cacheBytes <= dnsLimits.cacheBytes) return;
-      this.#drop(oldest, entry);
-    }
   }
 
   /** The reverse map: the name that was asked for, not the alias that it turned out to be. */

@@ -21,7 +21,7 @@ export const wireName = (text: string): number[] =>
   text
     .split(".")
     .filter((label) => label !== "")
-    .flatMap((label) => [label.length, ...Buffer.from(label)])
+    .flatMap((label) => [label.length, ...new TextEncoder().encode(label)])
     .concat(0);
 const u16 = (value: number): number[] => [value >> 8, value & 255];
 const u32 = (value: number): number[] => [...u16(value >>> 16), ...u16(value & 0xffff)];

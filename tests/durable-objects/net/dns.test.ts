@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { readDns } from "../../../durable-objects/net/dns-message.ts";
+import { DnsCache, dnsCacheLimits } from "../../../durable-objects/net/dns-cache.ts";
 import { type ResolverConfig, Resolver, dnsLimits } from "../../../durable-objects/net/dns.ts";
 import { type DnsParts, dnsMessage, opt, soa, wireName } from "../../support/dns.ts";
 import { hex } from "../../support/hex.ts";
@@ -286,12 +287,12 @@ describe("failure and bounds", () => {
 
   test("the cache keeps 10,000 entries, those used last", () => {
     const { resolver, upstream, ask, reply } = rig();
-    for (let number = 0; number <= dnsLimits.cacheEntries; number++) {
+    for (let number = 0; number <= dnsCacheLimits.entries; number++) {
       ask({ name: `n${number}.test` });
       reply({ answers: [A(60, 192, 0, 2, 1)] });
       if (number === 5000) ask({ name: "n0.test" });
     }
-    expect(resolver.counts.cached).toBe(dnsLimits.cacheEntries);
+    expect(resolver.counts.cached).toBe(dnsCacheLimits.entries);
     ask({ name: "n0.test" });
     expect(upstream).toHaveLength(0);
     ask({ name: "n1.test" });
@@ -305,8 +306,24 @@ describe("failure and bounds", () => {
       ask({ name: `n${number}.test`, type: 16 });
       reply({ answers: [{ type: 16, ttl: 60, data }] });
     }
-    expect(resolver.counts.cachedBytes).toBeLessThanOrEqual(dnsLimits.cacheBytes);
+    expect(resolver.counts.cachedBytes).toBeLessThanOrEqual(dnsCacheLimits.bytes);
     expect(resolver.counts.cached).toBeGreaterThan(90);
+  });
+
+  test("a cache may be shared, and there need be no LAN", () => {
+    const cache = new DnsCache();
+    const shared: Partial<ResolverConfig> = { cache };
+    const first = rig(shared);
+    first.ask({});
+    first.reply({ answers: [A(60, 192, 0, 2, 1)] });
+    const second: Uint8Array[] = [];
+    const resolver = new Resolver({ cache, resolve: () => second.push(new Uint8Array(0)) });
+    resolver.ask(dnsMessage({}), 0, (message) => void second.push(message), "https");
+    resolver.ask(dnsMessage({ name: "gateway.virga.internal" }), 0, () => {});
+    expect(second.map((message) => (message.length > 0 ? line(message) : "asked"))).toEqual([
+      "NOERROR 1/60/c0000201",
+      "asked",
+    ]);
   });
 
   test("remembers 10,000 names, by the name that was asked for", () => {
