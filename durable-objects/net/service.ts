@@ -31,8 +31,16 @@ export interface DhcpService {
 
 /** The DNS resolver behind UDP and TCP port 53 of the gateway. Messages are RFC 1035's, without the length of TCP. */
 export interface DnsService {
-  /** Answers at once from its cache or later, after `World.resolve` and `onAnswer`; perhaps never. */
-  ask(message: Uint8Array, nowMs: number, answer: (message: Uint8Array) => void): void;
+  /**
+   * Answers at once from its cache or later, after `World.resolve` and `onAnswer`; perhaps never. An answer over UDP, which
+   * is what the absence of `transport` means, is cut to what the asker and the path take.
+   */
+  ask(
+    message: Uint8Array,
+    nowMs: number,
+    answer: (message: Uint8Array) => void,
+    transport?: "udp" | "tcp",
+  ): void;
   /** What the world answered to a question that `World.resolve` was given. */
   onAnswer(query: QueryId, message: Uint8Array, nowMs: number): void;
   /** The name that the guest was told this address for, if it is still remembered. */
