@@ -251,7 +251,7 @@ export function encodeRow(row: Instruction, handler: number): number[] {
   );
   const sizeRule = operands[0] === "AL" ? 0 : first ? sizeRules[first.size]! : 1;
   const memory = /\/M([a-z]+)/.exec(row.syntax)?.[1] ?? roles.place?.size ?? roles.offset?.size ?? "";
-  const untouched = row.handler === "lea" || row.handler === "nothing";
+  const untouched = /^(lea|nothing|undefined)$/.test(row.handler);
   const memoryCode = untouched ? 0xff : (memorySizes[memory] ?? 1);
   const immediates = encoding.immediates
     .filter((name) => name !== "moffs")

@@ -3,7 +3,7 @@
  * user pages lie in shuffled frames, ends at a HLT planted at its exit, and is compared in full.
  * An exception lands on a HLT of ring 0 whose address tells the vector; RIP, flags and the error code are in its frame.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { type Cpu, RAM_BASE } from "../../emulator/cpu/core.ts";
@@ -38,7 +38,7 @@ export interface Vector {
   readonly ap?: number;
 }
 
-interface Environment {
+export interface Environment {
   readonly fsbase64: string;
   readonly gsbase64: string;
   readonly ldt: readonly { readonly sel: string; readonly raw: string }[];
@@ -47,8 +47,15 @@ interface Environment {
 
 export const corpus =
   process.env["VIRGA_VECTORS"] ?? join(import.meta.dirname, "../../../shared/corpora/native-vectors/vectors");
-export function readVectors(set: string): Vector[] {
-  const text = gunzipSync(readFileSync(join(corpus, `${set}.ndjson.gz`))).toString();
+export const readEnvironment = (folder: string): Environment =>
+  JSON.parse(readFileSync(join(folder, "env.json"), "utf8")) as Environment;
+
+/** The vectors of one set; a folder may hold them compressed or plain. */
+export function readVectors(set: string, folder = corpus): Vector[] {
+  const plain = join(folder, `${set}.ndjson`);
+  const text = existsSync(plain)
+    ? readFileSync(plain, "utf8")
+    : gunzipSync(readFileSync(`${plain}.gz`)).toString();
   return text
     .trimEnd()
     .split("\n")
@@ -96,7 +103,7 @@ const systemDescriptor = (base: number): bigint =>
 
 export class VectorMachine {
   readonly cpu: Cpu = makeCpu(8);
-  readonly #environment = JSON.parse(readFileSync(join(corpus, "env.json"), "utf8")) as Environment;
+  readonly #environment: Environment;
   readonly #memory: DataView;
   /** Linear page → frame, for the pages of every window. */
   readonly #frames = new Map<number, number>();
@@ -107,7 +114,9 @@ export class VectorMachine {
   /** The 16-bit vectors hold in real mode too: no paging, no error codes, an interrupt table at 0. */
   readonly #real: boolean;
 
-  constructor(mode: "long" | "real" = "long") {
+  /** `folder` holds the env.json that goes with the vectors. */
+  constructor(mode: "long" | "real" = "long", folder = corpus) {
+    this.#environment = readEnvironment(folder);
     this.#real = mode === "real";
     this.#memory = new DataView(this.cpu.memory.buffer, RAM_BASE, 8 << 20);
     // A fixed shuffle: neighbouring pages never have neighbouring frames.
@@ -313,7 +322,7 @@ export class VectorMachine {
     // The HLT that ends a vector faults, the one of the handler retires. Budgets are per slice; a vector that never halts is cut off.
     let slices = 0;
     if (alone) this.cpu.run(1);
-    else while (this.cpu.run(100_000) === 0 && ++slices < 40);
+    else while (this.cpu.run(100_000) === 0 && ++slices < 400);
     if (planted !== undefined && this.#memory.getUint8(planted) === HLT)
       this.#memory.setUint8(planted, original);
     return this.#compare(vector, state, exit, this.cpu.retired - retired);

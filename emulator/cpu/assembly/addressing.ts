@@ -41,7 +41,7 @@ export function checkSegment(number: u32, offset: u64, bytes: u32, writes: bool)
 export function segmented(number: u32, offset: u64, bytes: u32, writes: bool): u64 {
   const mode = load<u32>(MODE);
   if (mode & MODE_64) return number < 4 ? offset : load<u64>(SEGMENTS + (<usize>number << 5), SEG_BASE) + offset;
-  if ((mode & MODE_FLAT) && number < 4) return offset & 0xffffffff;
+  if ((mode & MODE_FLAT) && number < 4 && !(writes && number == 1)) return offset & 0xffffffff;
   checkSegment(number, offset, bytes, writes);
   return (load<u64>(SEGMENTS + (<usize>number << 5), SEG_BASE) + offset) & 0xffffffff;
 }

@@ -405,6 +405,10 @@ function emitChecks(traits: u32): void {
 // @ts-ignore: decorator
 @inline function ring0(): bool { return (mode & (MODE_REAL | MODE_USER)) == MODE_REAL; }
 
+/** Protected mode: the operand's segment needs neither base nor checks. A code segment is never writable (SDM 3A §5.5). */
+// @ts-ignore: decorator
+@inline function flatSegment(): bool { return (mode & MODE_FLAT) != 0 && segment < 4 && !(segment == 1 && (rowFlags & F_WRITES)); }
+
 /** Puts what uop.ts's `linear` cannot do into an ADDRESS uop of its own. */
 function emitAddress(registerAddress: usize, overridden: bool): void {
   const bytes = memoryBytes();
@@ -428,7 +432,7 @@ function emitAddress(registerAddress: usize, overridden: bool): void {
   // LEA and the like: the offset alone, wrapped.
   // LEA of 32 bits or fewer needs no wrapping either: its result is cut to size.
   if (bytes == 0xff && addressSize == 4) return;
-  const plain = bytes == 0xff || ((mode & MODE_FLAT) && segment < 4);
+  const plain = bytes == 0xff || flatSegment();
   if (plain && addressSize == 4 && !(rowFlags & F_BIT_STRING)) { emitAddressUop(K_ADDRESS32, registerAddress, bytes); return; }
   emitAddressUop(K_ADDRESS_SEGMENT, registerAddress, bytes);
 }
@@ -440,7 +444,7 @@ function emitAddressUop(kind: u32, registerAddress: usize, bytes: u32): void {
   const u = place;
   emit(kind, 0);
   const long = (mode & MODE_64) != 0;
-  const flat = bytes == 0xff || (!long && (mode & MODE_FLAT) && segment < 4) || (long && segment < 4);
+  const flat = bytes == 0xff || (long ? segment < 4 : flatSegment());
   store<u16>(u, <u16>registerAddress, 4);
   store<u16>(u, <u16>base, 8); store<u16>(u, <u16>index, 10); store<u8>(u, <u8>scale, 12);
   store<i32>(u, <i32>displacement, 16); store<i32>(u, <i32>(displacement >> 32), 20);

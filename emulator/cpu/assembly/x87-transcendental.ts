@@ -156,7 +156,7 @@ export function sine(se: u32, sig: u64, control: u32): void {
 
 export function cosine(se: u32, sig: u64, control: u32): void {
   if (!circularSpecial(se, sig, control)) circular(se, sig, 1, control);
-  else if (sig == 0) setResult(BIAS, INTEGER_BIT);
+  else if (sig == 0 && (se & MAX_EXPONENT) == 0) setResult(BIAS, INTEGER_BIT);
 }
 
 export function tangent(se: u32, sig: u64, control: u32): void {

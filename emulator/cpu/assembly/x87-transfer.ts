@@ -103,20 +103,22 @@ export function fldConstant(u: usize): void {
   finish(u);
 }
 
-/** True when a store's masked result may be written: an unmasked overflow or underflow forbids it too. */
+/** True when a store's masked result may be written: an unmasked overflow or underflow forbids it too, and memory is not looked at then. */
 // @ts-ignore: decorator
 @inline function storable(control: u32): bool { return (raised & ~control & (IE | OE | UE)) == 0; }
 
 // @ts-ignore: decorator
 @inline function storeSingle(u: usize, popping: bool): void {
   if (!begin()) return;
-  const p = writable<u32>(linear(u)); if (!p) return;
   const control = controlWord(), place = st(0);
   let value: u32 = 0xffc00000;
   if (filled(0)) value = toSingle(seOf(place), sigOf(place), control);
   else stackUnderflow();
   const stored = storable(control);
-  if (stored) { store<u32>(p, value); commit(p); }
+  if (stored) {
+    const p = writable<u32>(linear(u)); if (!p) return;
+    store<u32>(p, value); commit(p);
+  }
   finishMemory(u);
   if (popping && stored) pop();
 }
@@ -126,13 +128,15 @@ export function fstpSingle(u: usize): void { storeSingle(u, true); }
 // @ts-ignore: decorator
 @inline function storeDouble(u: usize, popping: bool): void {
   if (!begin()) return;
-  const p = writable<u64>(linear(u)); if (!p) return;
   const control = controlWord(), place = st(0);
   let value: u64 = 0xfff8000000000000;
   if (filled(0)) value = toDouble(seOf(place), sigOf(place), control);
   else stackUnderflow();
   const stored = storable(control);
-  if (stored) { store<u64>(p, value); commit(p); }
+  if (stored) {
+    const p = writable<u64>(linear(u)); if (!p) return;
+    store<u64>(p, value); commit(p);
+  }
   finishMemory(u);
   if (popping && stored) pop();
 }
@@ -163,13 +167,15 @@ export function fstpExtended(u: usize): void {
 // @ts-ignore: decorator
 @inline function storeInteger<T>(u: usize, control: u32, popping: bool): void {
   if (!begin()) return;
-  const p = writable<T>(linear(u)); if (!p) return;
   const place = st(0), bits: u32 = 8 * sizeof<T>();
   let value: i64 = i64.MIN_VALUE >> (64 - bits);
   if (filled(0)) value = toInteger(seOf(place), sigOf(place), bits, control);
   else stackUnderflow();
   const stored = storable(control);
-  if (stored) { store<T>(p, <T>value); commit(p); }
+  if (stored) {
+    const p = writable<T>(linear(u)); if (!p) return;
+    store<T>(p, <T>value); commit(p);
+  }
   finishMemory(u);
   if (popping && stored) pop();
 }
@@ -231,6 +237,17 @@ export function fbstp(u: usize): void {
 }
 export function fstRegister(u: usize): void { storeRegister(u, false); }
 export function fstpRegister(u: usize): void { storeRegister(u, true); }
+
+/** D9 D8+i, which no manual names: FSTP, except that an empty ST(0) is popped without a fault and without a result. */
+export function fstpUnchecked(u: usize): void {
+  if (!begin()) return;
+  if (filled(0)) {
+    setResult(seOf(st(0)), sigOf(st(0)));
+    storeResult(registerOf(u));
+  }
+  finish(u);
+  pop();
+}
 
 /** FXCH: an empty register takes part as the real indefinite. */
 export function fxch(u: usize): void {

@@ -32,7 +32,7 @@ const transfers: readonly Instruction[] = [
   op("DD /3 mem",     "FSTP Mq",            "fstpDouble",         "-", "fpu"),
   op("DB /7 mem",     "FSTP Mt",            "fstpExtended",       "-", "fpu"),
   op("DD /3 reg",     "FSTP ST(i)",         "fstpRegister",       "-", "fpu"),
-  op("D9 /3 reg",     "FSTP1 ST(i)",        "fstpRegister",       "-", "fpu"),
+  op("D9 /3 reg",     "FSTP1 ST(i)",        "fstpUnchecked",      "-", "fpu"),
   op("DF /2 reg",     "FSTP8 ST(i)",        "fstpRegister",       "-", "fpu"),
   op("DF /3 reg",     "FSTP9 ST(i)",        "fstpRegister",       "-", "fpu"),
   op("DF /0 mem",     "FILD Mw",            "fildWord",           "-", "fpu"),

@@ -1,0 +1,93 @@
+/** `fuzz cpu` in user mode: streams from a seed, run on this machine's processor and on the core, compared in full. */
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { readEnvironment, VectorMachine } from "../support/cpu-vectors.ts";
+import { type Finding, judge, shrink } from "./judge.ts";
+import { NativeHost, prepareNativeHost } from "./native-host.ts";
+import { type Bits, type Stream, StreamMaker } from "./stream.ts";
+import { Chance } from "./values.ts";
+
+const root = join(import.meta.dirname, "../..");
+/** Vectors of differences that were found; env.json beside them says what their machine is like. */
+export const foundFolder = join(root, "tests/vectors/cpu");
+const BATCH = 500;
+
+/** What a run of the fuzzer did; a line of the log. */
+export interface Tally {
+  readonly seed: number;
+  readonly mode: string;
+  readonly against: string;
+  readonly wallMinutes: number;
+  readonly cpuMinutes: number;
+  readonly streams: number;
+  /** Streams that the judge could not answer: they ran on, or called the kernel. */
+  readonly unusable: number;
+  readonly findings: number;
+  /** Digest of emulator/cpu as it was. */
+  readonly state: string;
+}
+
+/** The core's sources in one digest, so that the log tells which state was tested. */
+export function coreState(): string {
+  const folder = join(root, "emulator/cpu"),
+    hash = createHash("sha256");
+  for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" }).toSorted())
+    if (file.endsWith(".ts")) hash.update(file).update(readFileSync(join(folder, file)));
+  return hash.digest("hex").slice(0, 16);
+}
+
+export interface FuzzOptions {
+  readonly seed: number;
+  readonly minutes: number;
+  readonly bits: Bits;
+  /** Ends after so many streams, whatever the time. */
+  readonly streams?: number;
+  onFinding(finding: Finding, whole: Stream): void;
+}
+
+/** Throws where no native host can be had. */
+export function fuzzUser(options: FuzzOptions): Tally {
+  const { seed, minutes, bits } = options;
+  const prepared = prepareNativeHost();
+  if ("absent" in prepared) throw new Error(`user modes need the native host: ${prepared.absent}`);
+  const host = new NativeHost(prepared.program, readEnvironment(foundFolder)),
+    machine = new VectorMachine("long", foundFolder);
+  const started = performance.now(),
+    state = coreState();
+  let streams = 0,
+    unusable = 0,
+    findings = 0;
+  while (performance.now() - started < minutes * 60_000 && streams < (options.streams ?? Infinity)) {
+    const batch = Array.from({ length: BATCH }, (_, k) =>
+      new StreamMaker(new Chance((seed * 1_000_003 + streams + k) | 0), bits).make(
+        `m${bits}/found/${seed}-${streams + k}`,
+      ),
+    );
+    const answers = host.answer(batch.map(({ question }) => question));
+    for (const [k, answer] of answers.entries()) {
+      if (typeof answer === "string") {
+        unusable++;
+        continue;
+      }
+      const finding = judge(machine, batch[k]!, answer);
+      if (!finding) continue;
+      findings++;
+      options.onFinding(shrink(machine, host, batch[k]!, finding), batch[k]!);
+    }
+    streams += BATCH;
+  }
+  const { user, system } = process.cpuUsage();
+  const minutesOf = (microseconds: number): number => Math.round(microseconds / 6e5) / 100;
+  return {
+    seed,
+    mode: `user${bits}`,
+    against: "native host",
+    wallMinutes: minutesOf((performance.now() - started) * 1000),
+    cpuMinutes: minutesOf(user + system + host.cpuMicroseconds),
+    streams,
+    unusable,
+    findings,
+    state,
+  };
+}

@@ -1,0 +1,48 @@
+/**
+ * `npm run fuzz -- cpu --seed S --minutes M [--mode user64|user32|user16] [--streams N] [--keep] [--log]`
+ * Prints each difference; --keep files it as a vector in tests/vectors/cpu, --log adds a line to infra/docs/fuzz-log.jsonl.
+ * The exit status is 1 when there was a difference.
+ */
+import { appendFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { foundFolder, fuzzUser } from "./cpu.ts";
+import type { Bits } from "./stream.ts";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seed: { type: "string", default: "1" },
+    minutes: { type: "string", default: "1" },
+    mode: { type: "string", default: "user64" },
+    streams: { type: "string" },
+    keep: { type: "boolean", default: false },
+    log: { type: "boolean", default: false },
+  },
+});
+const bits: Record<string, Bits> = { user64: 64, user32: 32, user16: 16 };
+const width = bits[values.mode];
+if (positionals[0] !== "cpu" || width === undefined) {
+  console.error(`Which part, and which mode? cpu --mode ${Object.keys(bits).join("|")}`);
+  process.exit(2);
+}
+const tally = fuzzUser({
+  seed: Number(values.seed),
+  minutes: Number(values.minutes),
+  bits: width,
+  ...(values.streams === undefined ? {} : { streams: Number(values.streams) }),
+  onFinding: ({ vector, differences }) => {
+    console.log(`${vector.id} at ${vector.a} [${vector.c}] ${differences.slice(0, 5).join("; ")}`);
+    if (values.keep)
+      appendFileSync(join(foundFolder, `m${width}-found.ndjson`), `${JSON.stringify(vector)}\n`);
+  },
+});
+const line = JSON.stringify({
+  date: new Date().toISOString().slice(0, 16),
+  processor: cpus()[0]?.model ?? "unknown",
+  ...tally,
+});
+console.log(line);
+if (values.log) appendFileSync(join(import.meta.dirname, "../../infra/docs/fuzz-log.jsonl"), `${line}\n`);
+process.exitCode = tally.findings > 0 ? 1 : 0;

@@ -1,0 +1,153 @@
+/** Compares one stream's outcome here with the processor's, and finds the instruction where they part. */
+import type { Vector, VectorMachine } from "../support/cpu-vectors.ts";
+import { ARITHMETIC } from "./instruction-forms.ts";
+import type { NativeHost, Question, Unusable } from "./native-host.ts";
+import type { Mask, Stream } from "./stream.ts";
+
+export interface Finding {
+  readonly vector: Vector;
+  readonly differences: readonly string[];
+}
+
+const STATUS = 0x4700;
+
+/** The instruction where it ended; undefined where that is inside one. */
+function endOf(answer: Vector, masks: readonly Mask[]): Mask | undefined {
+  const offset = Number(BigInt(`0x${answer.o["rip"] ?? "0"}`)) - Number.parseInt(answer.a, 16);
+  return answer.e ? masks.find(({ at }) => at === offset) : masks.at(-1);
+}
+
+/** The kernel's half: which of its pages are present is the host's affair. */
+const KERNEL = 1n << 47n;
+
+/** The answer with what is undefined where it ended. */
+function masked(answer: Vector, masks: readonly Mask[]): Vector {
+  const end = endOf(answer, masks);
+  const faulted = answer.e !== undefined && answer.e.v !== 1 && answer.e.v !== 3 && answer.e.v !== 4;
+  const flags = end ? (faulted ? end.flagsAtFault : end.flags) : ARITHMETIC,
+    status = end ? end.status : STATUS;
+  const { err, ...e } = answer.e ?? { v: -1 };
+  const isForeign = e.cr2 !== undefined && BigInt(`0x${e.cr2}`) >= KERNEL;
+  const ignored = faulted && end?.partial ? [...(answer.mi ?? []), end.partial] : answer.mi;
+  return {
+    ...answer,
+    ...(ignored ? { mi: ignored.flatMap(inWindows) } : {}),
+    // Whether an unmasked overflow or underflow also reports a loss of precision differs.
+    ...(answer.e?.v === 19 && (status19(answer) & 0x18) !== 0 ? { mm: "20" } : {}),
+    ...(flags === 0 ? {} : { uf: flags.toString(16) }),
+    ...(status === 0 ? {} : { sm: status.toString(16) }),
+    ...(e.v === 14
+      ? {
+          e: {
+            ...e,
+            ...(err === undefined || isForeign ? {} : { err }),
+            ...(end?.modifies === false ? {} : { rmw: 1 }),
+          },
+        }
+      : {}),
+  };
+}
+
+const windows = [
+  [0x200000, 0x204000],
+  [0x300000, 0x302000],
+  [0x30000, 0x80000],
+] as const;
+/** The part of a stretch of memory that is in a writable window. */
+function inWindows([place, size]: readonly [string, number]): [string, number][] {
+  const first = Number.parseInt(place, 16);
+  return windows.flatMap(([start, end]): [string, number][] => {
+    const from = Math.max(first, start),
+      to = Math.min(first + size, end);
+    return from < to ? [[from.toString(16), to - from]] : [];
+  });
+}
+
+/** Unmasked exceptions that MXCSR holds after an #XM. */
+function status19({ i, o }: Vector): number {
+  const mxcsr = Number.parseInt(o["mxcsr"] ?? i["mxcsr"] ?? "1f80", 16);
+  return mxcsr & ~(mxcsr >> 7) & 0x3f;
+}
+
+export function judge(machine: VectorMachine, stream: Stream, answer: Vector): Finding | undefined {
+  if (answer.e && endOf(answer, stream.masks)?.isLoose) return undefined;
+  const vector = masked(answer, stream.masks);
+  let differences: string[];
+  try {
+    differences = machine.replay(vector);
+  } catch (error) {
+    differences = [String(error)];
+  }
+  // A misaligned operand in an absent page may raise either (SDM 3A table 6-2 puts both in one class).
+  if (vector.e?.v === 17 && differences[0]?.startsWith("#14(")) return undefined;
+  return differences.length === 0 ? undefined : { vector, differences };
+}
+
+/** The stream with only the bytes before one of its instructions. */
+function cut({ question, masks }: Stream, count: number): Stream {
+  return {
+    masks: masks.slice(0, count + 1),
+    question: { ...question, c: question.c.slice(0, 2 * masks[count]!.at) },
+  };
+}
+
+/** Its last instruction alone, from the state that the processor had reached before it. */
+function alone(stream: Stream, before: Vector): Stream | undefined {
+  const last = stream.masks.length - 2,
+    start = stream.masks[last]!.at,
+    base = Number.parseInt(stream.question.a, 16);
+  const codeStart = stream.question.id.startsWith("m16") ? 0x20000 : 0x100000;
+  const patched = before.om?.some(([place]) => {
+    const linear = Number.parseInt(place, 16);
+    return linear >= codeStart && linear < codeStart + 0x10000;
+  });
+  if (patched || before.e) return undefined;
+  const { rip: _rip, ...outcome } = before.o;
+  const question: Question = {
+    ...stream.question,
+    a: (base + start).toString(16),
+    c: stream.question.c.slice(2 * start),
+    i: { ...stream.question.i, ...outcome },
+    m: [...(stream.question.m ?? []), ...(before.om ?? [])],
+  };
+  return { question, masks: stream.masks.slice(last).map((mask) => ({ ...mask, at: mask.at - start })) };
+}
+
+/** A difference in as few bytes as it takes: the shortest beginning that differs, then its last instruction alone where that does too. */
+export function shrink(machine: VectorMachine, host: NativeHost, stream: Stream, found: Finding): Finding {
+  const cuts = stream.masks.map((_mask, count) => cut(stream, count));
+  const answers = host.answer(cuts.map(({ question }) => question));
+  const usable = (answer: Vector | Unusable | undefined): answer is Vector => typeof answer === "object";
+  for (const [count, part] of cuts.entries()) {
+    const answer = answers[count];
+    if (count === 0 || !usable(answer)) continue;
+    const finding = judge(machine, part, answer);
+    if (!finding) continue;
+    const before = answers[count - 1],
+      single = usable(before) ? alone(part, before) : undefined;
+    const [again] = single ? host.answer([single.question]) : [];
+    const smallest = single && usable(again) ? judge(machine, single, again) : undefined;
+    return smallest ? { ...smallest, vector: withoutIdle(machine, smallest.vector) } : finding;
+  }
+  return found;
+}
+
+/** Leaves out initial registers and memory that the difference does not need. */
+function withoutIdle(machine: VectorMachine, vector: Vector): Vector {
+  let kept = vector;
+  const stillDiffers = (candidate: Vector): boolean => {
+    try {
+      return machine.replay(candidate).length > 0;
+    } catch {
+      return false;
+    }
+  };
+  const expected = machine.replay(vector).length;
+  for (const name of Object.keys(vector.i)) {
+    if (vector.o[name] !== undefined || /^(fl|mxcsr|f[cst]w)$/.test(name)) continue;
+    const { [name]: _left, ...i } = kept.i;
+    const candidate = { ...kept, i };
+    if (stillDiffers(candidate) && machine.replay(candidate).length === expected) kept = candidate;
+  }
+  return kept;
+}
