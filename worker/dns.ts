@@ -84,8 +84,13 @@ async function query(c: Context<App>): Promise<Response> {
   if (!(await visitorRate(c, "DNS_RATE"))) return refuseDns(c, 429, dnsCodes.serverFailure);
   // What has no header, or is an answer, cannot be answered.
   if (question.length < 12 || (question[2]! & 0x80) !== 0) return refuseDns(c, 400, dnsCodes.formatError);
-  return c.body(await resolve(settings, question), 200, { "content-type": TYPE });
+  const answer = await resolve(settings, question);
+  // Nobody was asked about what is no question; the body says so with the asker's id.
+  const status = readDns(question) || opcodeOf(question) !== 0 ? 200 : 400;
+  return c.body(answer, status, { "content-type": TYPE });
 }
+
+const opcodeOf = (message: Uint8Array): number => (message[2]! >> 3) & 15;
 
 const describeQuery = (operationId: string) =>
   describeRoute({

@@ -1,4 +1,5 @@
 import * as z from "zod/mini";
+import type { Expected } from "./relay-token.ts";
 import { normalHost, normalOrigin } from "./origins.ts";
 
 /** What an operator may say about the gateway's HTTP side; infra/docs/gateway.md explains each variable. */
@@ -41,6 +42,8 @@ const Settings = z.object({
   VIRGA_TUNNEL_AUTH: text,
   VIRGA_TUNNEL_TOKEN: text,
   VIRGA_TUNNEL_JWT_SECRET: text,
+  VIRGA_TUNNEL_JWT_AUDIENCE: text,
+  VIRGA_TUNNEL_JWT_ISSUER: text,
   VIRGA_UDP_RELAY_URL: text,
   VIRGA_UDP_RELAY_AUTH: z._default(z.enum(["none", "api_key", "jwt"]), "jwt"),
   VIRGA_UDP_RELAY_KEY: text,
@@ -59,7 +62,7 @@ export interface GatewaySettings {
   readonly basePath: string;
   readonly auth: AuthMode;
   readonly tunnelToken: string;
-  readonly tunnelJwtSecret: string;
+  readonly tunnelJwt: Pick<Expected, "audience" | "issuer"> & { readonly secret: string };
   readonly udpRelay:
     | { readonly url: string; readonly authMode: "none" | "api_key" | "jwt"; readonly key: string }
     | undefined;
@@ -95,7 +98,11 @@ function settingsOf(read: z.infer<typeof Settings>): GatewaySettings {
     basePath: basePath(read.VIRGA_PUBLIC_URL),
     auth: mode,
     tunnelToken: read.VIRGA_TUNNEL_TOKEN,
-    tunnelJwtSecret: read.VIRGA_TUNNEL_JWT_SECRET,
+    tunnelJwt: {
+      secret: read.VIRGA_TUNNEL_JWT_SECRET,
+      ...(read.VIRGA_TUNNEL_JWT_AUDIENCE !== "" && { audience: read.VIRGA_TUNNEL_JWT_AUDIENCE }),
+      ...(read.VIRGA_TUNNEL_JWT_ISSUER !== "" && { issuer: read.VIRGA_TUNNEL_JWT_ISSUER }),
+    },
     udpRelay:
       read.VIRGA_UDP_RELAY_URL === ""
         ? undefined

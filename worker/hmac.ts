@@ -1,17 +1,17 @@
 import { fromBase64Url, toBase64Url } from "./base64url.ts";
 
-/** HMAC-SHA256 over ASCII text, as every token of the gateway carries it: 43 characters of base64url. */
-const ascii = new TextEncoder();
+/** HMAC-SHA256 over text, as tokens and signed URLs carry it: 43 characters of base64url. */
+const utf8 = new TextEncoder();
 const SIGNATURE_CHARS = 43;
 
 const keyOf = async (secret: string): Promise<CryptoKey> =>
-  crypto.subtle.importKey("raw", ascii.encode(secret), { name: "HMAC", hash: "SHA-256" }, false, [
+  crypto.subtle.importKey("raw", utf8.encode(secret), { name: "HMAC", hash: "SHA-256" }, false, [
     "sign",
     "verify",
   ]);
 
 export async function macOf(secret: string, text: string): Promise<string> {
-  const mac = await crypto.subtle.sign("HMAC", await keyOf(secret), ascii.encode(text));
+  const mac = await crypto.subtle.sign("HMAC", await keyOf(secret), utf8.encode(text));
   return toBase64Url(new Uint8Array(mac));
 }
 
@@ -19,5 +19,5 @@ export async function macOf(secret: string, text: string): Promise<string> {
 export async function isMac(secret: string, text: string, signature: string): Promise<boolean> {
   if (signature.length !== SIGNATURE_CHARS) return false;
   const mac = fromBase64Url(signature);
-  return mac !== null && crypto.subtle.verify("HMAC", await keyOf(secret), mac, ascii.encode(text));
+  return mac !== null && crypto.subtle.verify("HMAC", await keyOf(secret), mac, utf8.encode(text));
 }

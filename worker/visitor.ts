@@ -118,8 +118,9 @@ async function isKey({ tunnelToken }: GatewaySettings, credential: string): Prom
   return ours.reduce((difference, byte, at) => difference | (byte ^ theirs[at]!), 0) === 0;
 }
 
-function jwtOf(request: Request, settings: GatewaySettings, credential: string, nowMs: number) {
-  if (settings.tunnelJwtSecret === "") return null;
+function jwtOf(request: Request, { tunnelJwt }: GatewaySettings, credential: string, nowMs: number) {
+  const { secret, ...expected } = tunnelJwt;
+  if (secret === "") return null;
   const origin = request.headers.get("origin");
-  return readRelayToken(settings.tunnelJwtSecret, credential, nowMs, origin === null ? {} : { origin });
+  return readRelayToken(secret, credential, nowMs, { ...expected, ...(origin !== null && { origin }) });
 }

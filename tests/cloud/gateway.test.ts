@@ -234,6 +234,7 @@ describe("DNS over HTTPS", () => {
     ["bits behind the end", "?dns=AB", 400],
     ["eleven bytes", `?dns=${"A".repeat(15)}`, 400],
     ["an answer", `?dns=${Buffer.from(dnsMessage({ flags: 0x8180 })).toString("base64url")}`, 400],
+    ["half a question", `?dns=${Buffer.from(dnsMessage({}).subarray(0, 20)).toString("base64url")}`, 400],
     ["more than 4,096 bytes", `?dns=${"A".repeat(5464)}`, 413],
   ])("%s is answered with FORMERR", async (_, query, status) => {
     const response = await ask(`/dns-query${query}`, { headers: { cookie: await enter() } });

@@ -72,6 +72,16 @@ describe("who may open a tunnel", () => {
     expect(await ask("/l2?apiKey=key-1", {}, { VIRGA_TUNNEL_AUTH: "api_key" })).toBe("signed-in");
   });
 
+  test("a JWT for another audience or issuer opens nothing", async () => {
+    const jwtMode = { VIRGA_TUNNEL_AUTH: "jwt" };
+    const claims = { sid: "j1", iat: 1, exp: 2e9, aud: "tunnel", iss: "virga.test" };
+    const path = `/l2?token=${await mintRelayToken("jwt secret", claims)}`;
+    const good = { ...jwtMode, VIRGA_TUNNEL_JWT_AUDIENCE: "tunnel", VIRGA_TUNNEL_JWT_ISSUER: "virga.test" };
+    expect(await ask(path, {}, good)).toBe("guest");
+    expect(await ask(path, {}, { ...good, VIRGA_TUNNEL_JWT_AUDIENCE: "relay" })).toBe(invalid);
+    expect(await ask(path, {}, { ...good, VIRGA_TUNNEL_JWT_ISSUER: "other.test" })).toBe(invalid);
+  });
+
   test("an empty key opens nothing", async () => {
     expect(await ask("/l2?token=", {}, { VIRGA_TUNNEL_TOKEN: "" })).toBe(invalid);
     expect(await ask("/l2?token=x", {}, { VIRGA_TUNNEL_JWT_SECRET: "", VIRGA_TUNNEL_AUTH: "jwt" })).toBe(
