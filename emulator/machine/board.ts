@@ -28,7 +28,7 @@ import { VirtioConsole } from "../devices/virtio/console.ts";
 import { VirtioNet } from "../devices/virtio/net.ts";
 import { VirtioPci, type VirtioModel, type VirtioPort } from "../devices/virtio/pci-transport.ts";
 import { VirtioRng } from "../devices/virtio/rng.ts";
-import type { NicModel } from "../protocol/machine-definition.ts";
+import type { NicModel, NicProfile } from "../protocol/machine-definition.ts";
 
 /** Where things are. RAM ends at 3 GiB at most; what follows is for BARs, and the APICs are at the top. */
 const ACPI_ADDRESS = 0xe_0000;
@@ -59,6 +59,7 @@ const POWER_FUNCTION = 3;
 /** A network card and its wire. */
 export interface BoardNic {
   readonly model: NicModel;
+  readonly profile?: NicProfile | undefined;
   /** Six bytes. */
   readonly mac: Uint8Array;
   readonly wire: Wire;
@@ -209,10 +210,15 @@ export class Board implements CpuHost {
   #plugNics(nics: readonly BoardNic[]): NetworkCard[] {
     const further = [...FURTHER_NIC_SLOTS];
     const first = new Set<NicModel>();
-    return nics.map(({ model, mac, wire }, i) => {
+    return nics.map(({ model, profile, mac, wire }, i) => {
       const slot = first.has(model) ? further.shift()! : NIC_SLOTS[model];
       first.add(model);
-      if (model === "virtio-net") return this.#plug(slot, (port) => new VirtioNet(port, { mac, wire }));
+      const ports = NIC_PORT_BASE + NIC_PORT_STRIDE * i;
+      if (model === "virtio-net") {
+        const rules = profile === "windows7" ? profile : "full";
+        const build = (port: VirtioPort): VirtioNet => new VirtioNet(port, { mac, wire, profile: rules });
+        return this.#plug(slot, build, profile === "transitional" ? { legacyPorts: ports } : {});
+      }
       const gsi = pciGsi(slot, 0);
       const { memory, timers, now } = this.#options;
       const card = new (model === "e1000" ? E1000 : Rtl8139)({
@@ -224,7 +230,7 @@ export class Board implements CpuHost {
         irq: this.lines.wire(gsi),
         interruptLine: gsi,
         address: NIC_BAR_BASE + NIC_BAR_STRIDE * i,
-        ioAddress: NIC_PORT_BASE + NIC_PORT_STRIDE * i,
+        ioAddress: ports,
       });
       this.pci.add(slot, 0, card.pci);
       return card;
@@ -243,7 +249,11 @@ export class Board implements CpuHost {
     return new Vga({ ports: this.ports, mmio: this.mmio, memory, video, now, ...places });
   }
 
-  #plug<Model extends VirtioModel>(slot: number, build: (port: VirtioPort) => Model): Model {
+  #plug<Model extends VirtioModel>(
+    slot: number,
+    build: (port: VirtioPort) => Model,
+    legacy: { readonly legacyPorts?: number } = {},
+  ): Model {
     let model: Model | undefined;
     const gsi = pciGsi(slot, 0);
     const device = new VirtioPci({
@@ -253,6 +263,7 @@ export class Board implements CpuHost {
       interruptLine: gsi,
       send: (address, data) => this.#sendMessage(address, data),
       address: this.#bars,
+      ...legacy,
     });
     this.#bars += BAR_STRIDE;
     this.pci.add(slot, 0, device.pci);

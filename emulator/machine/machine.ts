@@ -5,7 +5,7 @@ import { models } from "../cpu/models.ts";
 import type { VideoMemory } from "../devices/vga/video-memory.ts";
 import type { FrameLink } from "../protocol/frame-link.ts";
 import { fail, ok, type Failure, type Outcome } from "../protocol/failure.ts";
-import type { NicModel } from "../protocol/machine-definition.ts";
+import type { NicModel, NicProfile } from "../protocol/machine-definition.ts";
 import type { MachineStats, MouseMove, Stall } from "../protocol/machine-messages.ts";
 import { defaultProcessor, type ProcessorName } from "../protocol/processor.ts";
 import type { BlockDevice } from "../storage/block-device.ts";
@@ -53,6 +53,7 @@ export interface MachineEvents extends ScreenEvents {
 /** A network card and the machine's end of its wire. */
 export interface MachineNic {
   readonly model: NicModel;
+  readonly profile?: NicProfile | undefined;
   /** Six bytes. */
   readonly mac: Uint8Array;
   readonly link: FrameLink;
@@ -320,7 +321,7 @@ export class Machine {
       random32: () => this.#options.host.random32(),
       wallClockMs: this.#options.wallClockMs,
       disks: this.#disks,
-      nics: (this.#options.nics ?? []).map(({ model, mac, link }) => ({ model, mac, wire: link })),
+      nics: (this.#options.nics ?? []).map(({ link, ...nic }) => ({ ...nic, wire: link })),
       terminal: this.#options.terminal ?? { columns: 80, rows: 25 },
       setInterruptPin: (asserted) => this.#setPin(asserted, timers),
       raiseNmi: () => this.#cpu.raiseNmi(),

@@ -26,6 +26,13 @@ export type DiskDefinition = z.infer<typeof DiskDefinition>;
 export const NicModel = z.enum(["virtio-net", "e1000", "rtl8139"]);
 export type NicModel = z.infer<typeof NicModel>;
 
+/**
+ * Of a virtio-net: `transitional` also speaks to drivers from before virtio 1.0, `windows7` is the contract that drivers of
+ * Windows 7 were written to.
+ */
+export const NicProfile = z.enum(["transitional", "windows7"]);
+export type NicProfile = z.infer<typeof NicProfile>;
+
 /** All that a machine is made from, as the catalogue keeps it. The first boot entry is the default. */
 export const MachineDefinition = z.strictObject({
   version: z.literal(1),
@@ -35,7 +42,9 @@ export const MachineDefinition = z.strictObject({
   boot: z.array(BootEntry).check(z.minLength(1), z.maxLength(8)),
   disks: z.array(DiskDefinition).check(z.maxLength(4)),
   /** Its network card; absent: a virtio-net. */
-  network: z.optional(z.union([z.literal("none"), z.strictObject({ model: NicModel })])),
+  network: z.optional(
+    z.union([z.literal("none"), z.strictObject({ model: NicModel, profile: z.optional(NicProfile) })]),
+  ),
   /** What the console shows when the machine is ready, so that tests and screenshots can wait for it. */
   ready: z.optional(z.string()),
 });

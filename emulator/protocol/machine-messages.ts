@@ -1,11 +1,12 @@
 import type { Failure } from "./failure.ts";
 import type { FrameLinkEnd } from "./frame-link.ts";
-import type { BootEntry, NicModel } from "./machine-definition.ts";
+import type { BootEntry, NicModel, NicProfile } from "./machine-definition.ts";
 import type { ProcessorName } from "./processor.ts";
 
 /** A network card as the page plugs it in. Its cable is connected at power-on. */
 export interface NicOrder {
   readonly model: NicModel;
+  readonly profile?: NicProfile | undefined;
   /** Six bytes: the machine's own, the same at every start. */
   readonly mac: Uint8Array;
   /** The machine's end of the wire: its `port`, if it has one, is transferred. */

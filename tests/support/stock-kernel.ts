@@ -11,7 +11,7 @@ import { cacheDirectory } from "../../infra/store/image-store.ts";
 /** Debian's stock kernel, whose drivers the cloud kernel of our images leaves out. Its packages stay in the cache. */
 export interface StockKernel {
   readonly vmlinux: Uint8Array;
-  /** A RAM disk that loads these modules and stops at a BusyBox prompt, "stock# ". */
+  /** A RAM disk that loads these modules, each with the parameters that follow its name, and stops at a BusyBox prompt, "stock# ". */
   initrd(modules: readonly string[]): Uint8Array;
 }
 
@@ -22,7 +22,7 @@ const INIT = `#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
 /bin/busybox --install -s /bin
 export PATH=/bin PS1='stock# '
-while read -r module; do insmod "/modules/$module"; done </modules/order
+while read -r module words; do insmod "/modules/$module" $words; done </modules/order
 exec setsid -c sh </dev/ttyS0 >/dev/ttyS0 2>&1
 `;
 
@@ -68,9 +68,15 @@ export function stockKernel(): StockKernel | string {
       initrd(modules) {
         const builder = new TreeBuilder(0).character("dev/console", 5, 1).file("init", INIT, 0o755);
         builder.file("bin/busybox", busybox, 0o755);
-        const closure = moduleClosure(kernel, modules);
+        const words = new Map<string, string>();
+        for (const line of modules) {
+          const [name = "", ...parameters] = line.split(" ");
+          words.set(name, parameters.join(" "));
+        }
+        const closure = moduleClosure(kernel, [...words.keys()]);
         for (const [name, bytes] of closure) builder.file(`modules/${name}`, bytes);
-        return packCpio(builder.file("modules/order", `${[...closure.keys()].join("\n")}\n`).tree);
+        const order = [...closure.keys()].map((name) => `${name} ${words.get(name.slice(0, -3)) ?? ""}\n`);
+        return packCpio(builder.file("modules/order", order.join("")).tree);
       },
     };
   } catch (error) {

@@ -18,7 +18,8 @@ export class VirtioDriver {
   readonly #available: number[] = [0, 0, 0];
   #nextDescriptor = 0;
 
-  constructor(model: (port: VirtioPort, board: BenchBoard) => VirtioModel) {
+  /** With `legacyPorts` the device is transitional. */
+  constructor(model: (port: VirtioPort, board: BenchBoard) => VirtioModel, legacyPorts?: number) {
     const { board } = this;
     const bus = new PciBus({ mmio: board.mmio, ports: board.ports, onResetControl: () => {} });
     this.device = new VirtioPci({
@@ -28,6 +29,7 @@ export class VirtioDriver {
       interruptLine: 11,
       send: (_address, data) => this.messages.push(data),
       address: VirtioDriver.bar,
+      ...(legacyPorts !== undefined && { legacyPorts }),
     });
     bus.add(9, 0, this.device.pci);
   }

@@ -21,7 +21,7 @@ import { gather, scatter, type Chain } from "./virtqueue.ts";
 export interface NetOptions {
   readonly mac: Uint8Array;
   readonly wire: Wire;
-  readonly profile?: "full" | "windows7";
+  readonly profile?: "full" | "windows7" | undefined;
 }
 
 /** §5.1.3. */
@@ -49,7 +49,8 @@ const Gso = { none: 0, tcp4: 1, tcp6: 4 } as const;
 const GSO_ECN = 0x80;
 const STATUS_LINK_UP = 1;
 const HEADER_BYTES = 12;
-const WINDOWS7_HEADER_BYTES = 10;
+/** Without the number of buffers. */
+const SHORT_HEADER_BYTES = 10;
 /** Buffers of one frame: Linux never needs more than 44 for the longest. Smaller buffers than that take shorter frames. */
 const MAX_BUFFERS = 128;
 /** §5.1.6.2: a large segment with its Ethernet header. */
@@ -76,7 +77,7 @@ export class VirtioNet implements VirtioModel, NetworkCard {
   readonly #wire: Wire;
   readonly #sender: Sender;
   readonly #joiner = new Joiner();
-  readonly #headerBytes: number;
+  readonly #windows7: boolean;
   #connected = true;
   /** In order; two at most, a joined frame and the one that did not follow it. */
   readonly #ready: Ready[] = [];
@@ -86,10 +87,9 @@ export class VirtioNet implements VirtioModel, NetworkCard {
     this.#wire = wire;
     this.#sender = new Sender(wire, this.counters);
     this.filter = new ReceiveFilter(port, mac);
-    const windows7 = profile === "windows7";
+    const windows7 = (this.#windows7 = profile === "windows7");
     this.features = windows7 ? WINDOWS7_FEATURES : FULL_FEATURES;
     this.queueSizes = windows7 ? [256, 256] : [256, 256, 64];
-    this.#headerBytes = windows7 ? WINDOWS7_HEADER_BYTES : HEADER_BYTES;
   }
 
   /** §5.1.4: MAC, status, and the number of queue pairs. */
@@ -132,6 +132,12 @@ export class VirtioNet implements VirtioModel, NetworkCard {
     if (at < 6) return this.filter.mac[at]!;
     if (at === 6) return this.#connected ? STATUS_LINK_UP : 0;
     return at === 8 ? 1 : 0;
+  }
+
+  /** §5.1.6.1: a legacy driver's is short unless buffers are mergeable. */
+  get #headerBytes(): number {
+    const short = this.#windows7 || (this.#port.legacy && !this.#has(NetFeature.mergeableBuffers));
+    return short ? SHORT_HEADER_BYTES : HEADER_BYTES;
   }
 
   #has(feature: number): boolean {

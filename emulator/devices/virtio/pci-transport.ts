@@ -1,13 +1,15 @@
 import type { GuestMemory } from "../../bus/guest-memory.ts";
 import type { IrqLine, MsiSink } from "../../bus/interrupts.ts";
 import { Msix, MSIX_BAR_BYTES } from "../../bus/msix.ts";
-import { PciFunction } from "../../bus/pci.ts";
+import { PciFunction, type Bar, type PciIdentity } from "../../bus/pci.ts";
 import { bank } from "../register-bank.ts";
+import { LEGACY_PORTS, LegacyInterface, type LegacyHost } from "./legacy-interface.ts";
 import { Virtqueue } from "./virtqueue.ts";
 
 /**
- * Virtio over PCI, modern interface (virtio 1.2 §4.1): BAR 0 holds common, notify, ISR and device configuration at fixed
- * places, BAR 2 the MSI-X table. One doorbell per queue. Not modelled: the legacy interface, queue reset, shared memory.
+ * Virtio over PCI (virtio 1.2 §4.1): BAR 0 holds common, notify, ISR and device configuration at fixed places, BAR 2 the
+ * MSI-X table. One doorbell per queue. A transitional device has its legacy interface in BAR 0, the same structures in BAR 4,
+ * and the identity of old. Not modelled: queue reset, shared memory.
  */
 export interface VirtioModel {
   /** Device type (§5); the PCI device id is 0x1040 + type. */
@@ -32,6 +34,8 @@ export interface VirtioPort {
   readonly queues: readonly Virtqueue[];
   /** Bits 0-31 of the negotiated features. */
   readonly features: number;
+  /** The driver came by the legacy interface: it has not taken VERSION_1. */
+  readonly legacy: boolean;
   /** The driver has said DRIVER_OK and broken no rule since: queues may be served. */
   readonly live: boolean;
   /** Puts a request into the used ring and interrupts when the driver wants that. */
@@ -65,9 +69,14 @@ export interface VirtioPciOptions {
   readonly irq: IrqLine;
   readonly interruptLine: number;
   readonly send: MsiSink;
-  /** Where the board puts BAR 0; BAR 2 follows it. */
+  /** Where the board puts the structures; the MSI-X table follows them. */
   readonly address: number;
+  /** Of a transitional device: where the board puts the 256 ports of its legacy interface. */
+  readonly legacyPorts?: number;
 }
+
+/** §4.1.2.1: of the types that have a transitional form. */
+const TRANSITIONAL_ID: Readonly<Record<number, number>> = { 1: 0x1000, 2: 0x1001, 3: 0x1003, 4: 0x1005 };
 
 export class VirtioPci implements VirtioPort {
   readonly pci: PciFunction;
@@ -76,6 +85,8 @@ export class VirtioPci implements VirtioPort {
   readonly msix: Msix;
   readonly model: VirtioModel;
   readonly #irq: IrqLine;
+  /** Number of the BAR that holds the structures. */
+  readonly #structures: 0 | 4;
   #isr = 0;
   #configWindow = 0;
   /** The three selectors of the common configuration. */
@@ -143,42 +154,17 @@ export class VirtioPci implements VirtioPort {
     this.model = options.model(this);
     this.queues = this.model.queueSizes.map((size) => new Virtqueue(size, options.memory));
     this.msix = new Msix(this.queues.length + 1, options.send);
-    this.pci = new PciFunction(
-      {
-        vendor: 0x1af4,
-        device: 0x1040 + this.model.type,
-        revision: 1,
-        classCode: this.model.classCode,
-        subsystemVendor: 0x1af4,
-        subsystem: this.model.subsystem,
-        interruptPin: 1,
-        interruptLine: options.interruptLine,
-      },
-      [
-        {
-          index: 0,
-          kind: "memory64",
-          sizeBytes: BAR_BYTES,
-          address: options.address,
-          region: {
-            read: (offset, size) => this.#read(offset, size),
-            write: (offset, size, value) => this.#write(offset, size, value),
-          },
-        },
-        {
-          index: 2,
-          kind: "memory32",
-          sizeBytes: MSIX_BAR_BYTES,
-          address: options.address + BAR_BYTES,
-          region: this.msix,
-        },
-      ],
-    );
+    this.#structures = options.legacyPorts === undefined ? 0 : 4;
+    this.pci = new PciFunction(this.#identity(options), this.#bars(options));
     this.#addCapabilities();
   }
 
   get features(): number {
     return this.driverFeatures[0]!;
+  }
+
+  get legacy(): boolean {
+    return this.driverFeatures[1] !== VERSION_1;
   }
 
   complete(queue: number, head: number, writtenBytes: number): void {
@@ -201,6 +187,66 @@ export class VirtioPci implements VirtioPort {
     if (status.STATUS & Status.needsReset) return;
     status.STATUS |= Status.needsReset;
     if (status.STATUS & Status.driverOk) this.#interrupt(status.CONFIG_VECTOR, Isr.configuration);
+  }
+
+  #identity({ interruptLine, legacyPorts }: VirtioPciOptions): PciIdentity {
+    const { type, classCode, subsystem } = this.model;
+    const shared = { vendor: 0x1af4, subsystemVendor: 0x1af4, classCode, interruptPin: 1, interruptLine };
+    if (legacyPorts === undefined) return { ...shared, device: 0x1040 + type, revision: 1, subsystem };
+    const device = TRANSITIONAL_ID[type];
+    if (device === undefined) throw new Error(`virtio type ${type} has no transitional form`);
+    return { ...shared, device, revision: 0, subsystem: type };
+  }
+
+  #bars({ address, legacyPorts }: VirtioPciOptions): Bar[] {
+    const bars: Bar[] = [
+      {
+        index: this.#structures,
+        kind: "memory64",
+        sizeBytes: BAR_BYTES,
+        address,
+        region: {
+          read: (offset, size) => this.#read(offset, size),
+          write: (offset, size, value) => this.#write(offset, size, value),
+        },
+      },
+      {
+        index: 2,
+        kind: "memory32",
+        sizeBytes: MSIX_BAR_BYTES,
+        address: address + BAR_BYTES,
+        region: this.msix,
+      },
+    ];
+    if (legacyPorts !== undefined)
+      bars.push({
+        index: 0,
+        kind: "io",
+        sizeBytes: LEGACY_PORTS,
+        address: legacyPorts,
+        region: new LegacyInterface(this.#legacyHost()),
+      });
+    return bars;
+  }
+
+  /** The same device as seen through the legacy interface, which knows no FEATURES_OK. */
+  #legacyHost(): LegacyHost {
+    const { common, queues, msix, driverFeatures } = this;
+    return {
+      common,
+      queues,
+      msix,
+      driverFeatures,
+      offeredFeatures: () => this.#offered(0),
+      setStatus: (value) => {
+        if (value === 0) this.#reset();
+        else common.values.STATUS = value & ~(Status.featuresOk | Status.needsReset);
+      },
+      notify: (queue) => this.#notify(queue),
+      readIsr: () => this.#readIsr(),
+      readConfig: (offset, size) => this.model.readConfig(offset, size),
+      writeConfig: (offset, size, value) => this.model.writeConfig?.(offset, size, value),
+    };
   }
 
   get #queue(): Virtqueue | undefined {
@@ -292,7 +338,11 @@ export class VirtioPci implements VirtioPort {
     const at = offset & 0xfff;
     if (place === Place.common) return at < 0x40 ? this.common.read(at, size) : 0;
     if (place === Place.device) return at < 0x100 ? this.model.readConfig(at, size) >>> 0 : 0;
-    if (place !== Place.isr || at !== 0) return 0;
+    return place === Place.isr && at === 0 ? this.#readIsr() : 0;
+  }
+
+  /** Reading takes the interrupt back (§4.1.4.5). */
+  #readIsr(): number {
     const isr = this.#isr;
     this.#isr = 0;
     this.#updateLine();
@@ -319,6 +369,7 @@ export class VirtioPci implements VirtioPort {
       const view = new DataView(body.buffer);
       body[0] = body.length + 2;
       body[1] = type;
+      body[2] = this.#structures;
       view.setUint32(6, offset, true);
       view.setUint32(10, length, true);
       extra.forEach((word, i) => view.setUint32(14 + 4 * i, word, true));
@@ -340,7 +391,8 @@ export class VirtioPci implements VirtioPort {
    */
   #throughWindow(offset: number, size: number): void {
     const window = this.#configWindow;
-    if (offset < window + 4 || offset >= window + 20 || this.pci.values[window + 4] !== 0) return;
+    if (offset < window + 4 || offset >= window + 20 || this.pci.values[window + 4] !== this.#structures)
+      return;
     const at = this.pci.read(window + 8, 4);
     const length = this.pci.read(window + 12, 4);
     if ((length !== 1 && length !== 2 && length !== 4) || at >= BAR_BYTES) return;

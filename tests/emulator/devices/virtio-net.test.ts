@@ -88,6 +88,52 @@ test("windows7: MAC and STATUS only, two queues of 256, a header of ten zero byt
   expect(driver.used(RX)[0]![1]).toBe(10 + frame.length);
 });
 
+test("transitional: by its ports alone, as drivers from before virtio 1.0 do it", () => {
+  const wire = new TestWire();
+  const driver = new VirtioDriver((port) => new VirtioNet(port, { mac: MAC, wire }), 0xc100);
+  const { board, device } = driver;
+  const { pci } = device;
+  expect([pci.read(0, 4), pci.read(8, 1), pci.read(0x2e, 2)]).toEqual([0x10001af4, 0, 1]);
+  expect(driver.read(0x12, 2)).toBe(3);
+  const port = (at: number): number => 0xc100 + at;
+  board.out(port(18), 3);
+  const offered = board.in(port(0), 4);
+  board.out(port(4), (offered & ~NetFeature.mergeableBuffers) >>> 0, 4);
+  expect(Array.from({ length: 6 }, (_, i) => board.in(port(20 + i)))).toEqual([...MAC]);
+  for (const [queue, page] of [
+    [RX, 0x10],
+    [TX, 0x20],
+  ] as const) {
+    board.out(port(14), queue, 2);
+    expect(board.in(port(12), 2)).toBe(256);
+    board.out(port(8), page, 4);
+    expect(board.in(port(8), 4)).toBe(page);
+  }
+  board.out(port(18), 7);
+  const frame = testFrame({ payload: pattern(80) });
+  const { memory } = board;
+  const offer = (page: number, address: number, length: number, flags: number): void => {
+    memory.writeU32(page * 4096, address);
+    memory.writeU32(page * 4096 + 8, length);
+    memory.writeU16(page * 4096 + 12, flags);
+    memory.writeU16(page * 4096 + 4096 + 2, 1);
+  };
+  // The header has ten bytes: no number of buffers without mergeable ones.
+  memory.write(0x5_000a, frame);
+  offer(0x20, 0x5_0000, 10 + frame.length, 0);
+  board.out(port(16), TX, 2);
+  expect(wire.sent).toEqual([frame]);
+  offer(0x10, 0x6_0000, 1600, 2);
+  wire.waiting.push(frame);
+  (device.model as VirtioNet).poll();
+  expect(memory.view(0x6_000a, frame.length)).toEqual(frame);
+  // The used ring begins on the next page.
+  expect([memory.readU16(0x1_2002), memory.readU32(0x1_2008)]).toEqual([1, 10 + frame.length]);
+  expect([board.in(port(19)), board.in(port(19))]).toEqual([1, 0]);
+  board.out(port(18), 0);
+  expect([board.in(port(18)), board.in(port(8), 4)]).toEqual([0, 0]);
+});
+
 test("a frame that has come interrupts once, and lies in a buffer with its header", () => {
   const { driver, wire, card, offerBuffers, received } = bench();
   offerBuffers(4, 0x600);
