@@ -84,6 +84,8 @@ export function createMachine(outputs: MachineOutputs) {
   function onNotice(notice: Notice): void {
     switch (notice.type) {
       case "state":
+        // A machine that the world failed pauses too; what failed stays on the page until someone tries again.
+        if (notice.state === "paused" && view.phase === "failed") return;
         return setView({ phase: notice.state, ...(notice.state === "running" ? { progress: "" } : {}) });
       case "progress":
         return setView("progress", notice.sentence);
