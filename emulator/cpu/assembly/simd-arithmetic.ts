@@ -67,7 +67,7 @@ function chooseBits<T>(operation: u32, x: u64, y: u64): u64 {
 
 /** The operation by WebAssembly, when it tells all there is to know; else by `lane`. `operation` is a constant at every use. */
 // @ts-ignore: decorator
-@inline function compute<T>(operation: u32, mxcsr: u32, a: T, b: T): u64 {
+@inline export function compute<T>(operation: u32, mxcsr: u32, a: T, b: T): u64 {
   if (operation >= MINIMUM) {
     if (tame<T>(a) && tame<T>(b)) return bitsOf<T>(operation == MINIMUM ? (a < b ? a : b) : (a > b ? a : b));
     return lane<T>(operation, bitsOf<T>(a), bitsOf<T>(b));
@@ -112,9 +112,9 @@ export function maxsd(u: usize): void { scalar<f64>(u, MAXIMUM); }
 // @ts-ignore: decorator
 @inline export function tameLanes<T>(x: v128): v128 { return v128.or(v128.ge<T>(v128.abs<T>(x), splatLeast<T>()), v128.eq<T>(x, i64x2.splat(0))); }
 // @ts-ignore: decorator
-@inline function zeroLanes<T>(x: v128): v128 { return v128.eq<T>(x, i64x2.splat(0)); }
+@inline export function zeroLanes<T>(x: v128): v128 { return v128.eq<T>(x, i64x2.splat(0)); }
 // @ts-ignore: decorator
-@inline function normalLanes<T>(x: v128): v128 {
+@inline export function normalLanes<T>(x: v128): v128 {
   const m = v128.abs<T>(x);
   return v128.and(v128.ge<T>(m, splatLeast<T>()), v128.lt<T>(m, v128.splat<T>(<T>Infinity)));
 }

@@ -1,9 +1,9 @@
 /** FMA3: a * b + c with one rounding (SDM 1 §14.5). */
 import { LANE_RESULT } from "./layout";
-import { loadBits, storeBits } from "./simd-arithmetic";
+import { isNormal, loadBits, storeBits } from "./simd-arithmetic";
 import { part } from "./simd-operand";
 import {
-  begin, DOWN, exponent, IE, infinity, invalid, isInfinite, isNan, isSignaling, isZero, note, noteDenormal, operand, quietBit, round,
+  begin, control, DOWN, exponent, IE, infinity, invalid, isInfinite, isNan, isSignaling, isZero, note, noteDenormal, operand, quick, quietBit, round,
   rounding, settle, signBit, significand,
 } from "./simd-round";
 import { opcode, operandBytes, reg, third } from "./uop";
@@ -41,8 +41,66 @@ function sum<T>(sign: bool, ep: i32, high: u64, low: u64, signC: bool, ec: i32, 
   return roundWide<T>(smaller ? signC : sign, e, restHigh, restLow);
 }
 
+// ------------------------------------------------------------------------------------------------ without 128-bit arithmetic
+
+/** Error of s = a + b (Knuth's two-sum). */
+// @ts-ignore: decorator
+@inline function sumError(a: f64, b: f64, s: f64): f64 {
+  const bVirtual = s - a;
+  return (a - (s - bVirtual)) + (b - bVirtual);
+}
+/** a + b rounded to odd: inexact sums end in a 1, so that a second rounding, to fewer bits, cannot be misled. */
+// @ts-ignore: decorator
+@inline function sumToOdd(a: f64, b: f64): f64 {
+  const s = a + b, error = sumError(a, b, s);
+  if (error == 0) return s;
+  const bits = reinterpret<u64>(s);
+  if (bits & 1) return s;
+  return reinterpret<f64>((error > 0) == (s > 0) ? bits + 1 : bits - 1);
+}
+/** Upper half of the digits of a (Veltkamp). */
+// @ts-ignore: decorator
+@inline function upperDigits(a: f64): f64 {
+  const scaled = 134217729.0 * a;
+  return scaled - (scaled - a);
+}
+/** The number's exponent lies so that no step of \`fusedDoubles\` overflows or loses bits below. */
+// @ts-ignore: decorator
+@inline function moderate(a: f64): bool { return abs(a) > 1e-120 && abs(a) < 1e120; }
+/** a * b + c rounded once (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008). */
+// @ts-ignore: decorator
+@inline function fusedDoubles(a: f64, b: f64, c: f64): f64 {
+  const product = a * b, a1 = upperDigits(a), b1 = upperDigits(b), a2 = a - a1, b2 = b - b1;
+  const rest = ((a1 * b1 - product) + a1 * b2 + a2 * b1) + a2 * b2;
+  const low = c + rest, lowError = sumError(c, rest, low), high = product + low, highError = sumError(product, low, high);
+  return high + sumToOdd(lowError, highError);
+}
+/** The exact product of singles is a double; rounding the sum to odd leaves one rounding. */
+// @ts-ignore: decorator
+@inline function fusedSingles(a: f32, b: f32, c: f32): f32 { return <f32>sumToOdd(<f64>a * <f64>b, <f64>c); }
+
 /** ±(x * y) ± z as bits. */
-export function multiplyAdd<T>(x: u64, y: u64, z: u64, negated: bool, subtracted: bool): u64 {
+// @ts-ignore: decorator
+@inline function multiplyAdd<T>(x: u64, y: u64, z: u64, negated: bool, subtracted: bool): u64 {
+  // As in simd-arithmetic.ts: rounding to nearest, inexactness known and of no interest, moderate numbers, a normal result.
+  if (quick(control)) {
+    if (sizeof<T>() == 4) {
+      const a = reinterpret<f32>(<u32>x), b = reinterpret<f32>(<u32>y), c = reinterpret<f32>(<u32>z);
+      const r = fusedSingles(negated ? -a : a, b, subtracted ? -c : c);
+      if (isNormal<f32>(a) && isNormal<f32>(b) && isNormal<f32>(c) && isNormal<f32>(r)) return <u64>reinterpret<u32>(r);
+    } else {
+      const a = reinterpret<f64>(x), b = reinterpret<f64>(y), c = reinterpret<f64>(z);
+      if (moderate(a) && moderate(b) && moderate(c)) {
+        const r = fusedDoubles(negated ? -a : a, b, subtracted ? -c : c);
+        if (r != 0) return reinterpret<u64>(r);
+      }
+    }
+  }
+  return softMultiplyAdd<T>(x, y, z, negated, subtracted);
+}
+
+/** The same, whatever the operands are. */
+function softMultiplyAdd<T>(x: u64, y: u64, z: u64, negated: bool, subtracted: bool): u64 {
   const a = operand<T>(x), b = operand<T>(y), c = operand<T>(z);
   if (isNan<T>(a) || isNan<T>(b) || isNan<T>(c)) return propagateThree<T>(a, b, c);
   const sign = (((a ^ b) & signBit<T>()) != 0) != negated, signC = ((c & signBit<T>()) != 0) != subtracted;

@@ -38,9 +38,29 @@ const integerLanes = (encoding: string, syntax: string, handler: string): Instru
 
 /** "FC PADDB FD PADDW": three-operand integer instructions, 256 bits wide since AVX2. */
 const integers = (map: string, list: string, operands = "V?, H?, W?", tail = ""): Instruction[] =>
-  [...list.matchAll(/(\w\w) (\w+)/g)].flatMap(([, byte, name]) =>
-    integerLanes(`66.${map}.WIG ${byte} /r${tail}`, `V${name} ${operands}`, name!.toLowerCase()),
-  );
+  [...list.matchAll(/(\w\w) (\w+)/g)].flatMap(([, byte, name]) => {
+    const encoding = `66.${map}.WIG ${byte} /r${tail}`,
+      syntax = `V${name} ${operands}`;
+    if (!ownFunctions.has(name!)) return integerLanes(encoding, syntax, name!.toLowerCase());
+    const [narrow, wide] = bothLengths("avx2", encoding, syntax, `v${name!.toLowerCase()}`);
+    return [{ ...narrow!, feature: "avx" as const }, wide!];
+  });
+/** Frequent enough not to be run by lanes: vex-fast.ts. */
+const ownFunctions = new Set(
+  "PAND PANDN POR PXOR PCMPEQB PCMPEQW PCMPEQD PCMPEQQ PADDB PADDW PADDD PADDQ PSUBB PSUBW PSUBD PSUBQ PMINUB PMAXUB PSHUFB".split(
+    " ",
+  ),
+);
+/** The same for floating point. */
+const ownFloat = (byte: string, name: string): Instruction[] => {
+  const handler = `v${name.toLowerCase()}`;
+  return [
+    ...whole(`0F.WIG ${byte} /r`, `V${name}PS V?, H?, W?`, `${handler}ps`),
+    ...whole(`66.0F.WIG ${byte} /r`, `V${name}PD V?, H?, W?`, `${handler}pd`),
+    avx(`VEX.LIG.F3.0F.WIG ${byte} /r`, `V${name}SS Vss, Hss, Wss`, `${handler}ss`),
+    avx(`VEX.LIG.F2.0F.WIG ${byte} /r`, `V${name}SD Vsd, Hsd, Wsd`, `${handler}sd`),
+  ];
+};
 /** The four forms of a floating-point operation. */
 const float = (byte: string, name: string, handler = name.toLowerCase()): Instruction[] => [
   ...floatLanes(`0F.WIG ${byte} /r`, `V${name}PS V?, H?, W?`, `${handler}ps`),
@@ -56,7 +76,11 @@ const logic = (byte: string, name: string, single: string, double = single): Ins
   ...floatLanes(`0F.WIG ${byte} /r`, `V${name}PS V?, H?, W?`, single),
   ...floatLanes(`66.0F.WIG ${byte} /r`, `V${name}PD V?, H?, W?`, double),
 ];
-/** Loads and stores of whole vectors. */
+const bits = (byte: string, name: string, handler: string): Instruction[] => [
+  ...whole(`0F.WIG ${byte} /r`, `V${name}PS V?, H?, W?`, handler),
+  ...whole(`66.0F.WIG ${byte} /r`, `V${name}PD V?, H?, W?`, handler),
+];
+/** Instructions of both lengths that have functions of their own. */
 const whole = (encoding: string, syntax: string, handler: string): Instruction[] =>
   bothLengths("avx", encoding, syntax, handler);
 
@@ -124,9 +148,9 @@ const moves: readonly Instruction[] = [
 
 // prettier-ignore
 const floats: readonly Instruction[] = [
-  ...float("58", "ADD"), ...float("59", "MUL"), ...float("5C", "SUB"), ...float("5D", "MIN"), ...float("5E", "DIV"), ...float("5F", "MAX"),
+  ...ownFloat("58", "ADD"), ...ownFloat("59", "MUL"), ...ownFloat("5C", "SUB"), ...float("5D", "MIN"), ...ownFloat("5E", "DIV"), ...float("5F", "MAX"),
   ...logic("14", "UNPCKL", "punpckldq", "punpcklqdq"), ...logic("15", "UNPCKH", "punpckhdq", "punpckhqdq"),
-  ...logic("54", "AND", "pand"), ...logic("55", "ANDN", "pandn"), ...logic("56", "OR", "por"), ...logic("57", "XOR", "pxor"),
+  ...bits("54", "AND", "vpand"), ...bits("55", "ANDN", "vpandn"), ...bits("56", "OR", "vpor"), ...bits("57", "XOR", "vpxor"),
   ...floatLanes("0F.WIG 51 /r",    "VSQRTPS V?, W?",  "sqrtps"),
   ...floatLanes("66.0F.WIG 51 /r", "VSQRTPD V?, W?",  "sqrtpd"),
   ...scalarFloat("51", "SQRT"),
