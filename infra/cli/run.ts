@@ -48,8 +48,18 @@ interface ScreenSize {
 const TIMED_OUT = 124;
 const MACHINE_FAILED = 125;
 
-/** Guest time that an instruction takes while a trace is written. */
-const TRACED_NS = 10;
+/** What makes two traces of one machine the same: time by instructions, the start of 2026, and numbers of a fixed sequence. */
+function repeatable() {
+  let state = 1;
+  // xorshift32.
+  const random32 = (): number => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return state >>> 0;
+  };
+  return { nsPerInstruction: 10, wallClockMs: Date.UTC(2026), random32 };
+}
 
 const secondsArgument = (value: string): number => {
   const seconds = Number(value);
@@ -185,9 +195,7 @@ async function powerOn(
     boot,
     startPaused: gdb !== undefined,
     // Steps are so slow that a clock of the host's would leave the guest nothing but timer interrupts.
-    ...(tracing
-      ? { nsPerInstruction: TRACED_NS, runSlice: tracing.tracer.runSlice.bind(tracing.tracer) }
-      : {}),
+    ...(tracing ? { ...repeatable(), runSlice: tracing.tracer.runSlice.bind(tracing.tracer) } : {}),
     kernel,
     ...(initrd ? { initrd } : {}),
     memoryMiB,

@@ -37,6 +37,9 @@ export interface NodeMachine {
   readonly onLog?: (level: string, message: string) => void;
   /** Deterministic guest time. */
   readonly nsPerInstruction?: number;
+  /** Instead of chance and of today: a run that is to be repeated. */
+  readonly random32?: () => number;
+  readonly wallClockMs?: number;
   /** Waits at the first instruction. */
   readonly startPaused?: boolean;
   readonly runSlice?: HeadlessOptions["runSlice"];
@@ -54,8 +57,8 @@ export async function startNodeMachine(machine: NodeMachine): Promise<Headless> 
     commandLine: boot.commandLine,
     disks: machine.disks,
     ...(machine.nics ? { nics: machine.nics } : {}),
-    host: nodeHost(),
-    wallClockMs: Date.now(),
+    host: { ...nodeHost(), ...(machine.random32 ? { random32: machine.random32 } : {}) },
+    wallClockMs: machine.wallClockMs ?? Date.now(),
     onSerial: machine.onSerial,
     onFailure: (failure) => onLog?.("error", JSON.stringify(failure)),
     ...(onLog ? { onLog } : {}),

@@ -146,3 +146,21 @@ describe("--gdb", () => {
     expect(readListening(text)).toEqual(expected);
   });
 });
+
+describe.skipIf(missing.length > 0)("virga run tiny --gdb", () => {
+  test("waits for GDB, which ends it", { timeout: 60_000 }, async () => {
+    const cli = join(import.meta.dirname, "../../infra/cli/virga.ts");
+    const child = execFile(process.execPath, [cli, "run", "tiny", "--gdb", "127.0.0.1:0"]);
+    const said = new Promise<string>((resolve) => {
+      let all = "";
+      child.stderr?.on("data", (piece: string) => {
+        all += piece;
+        if (/remote \S+:\d+\s/.test(all)) resolve(all);
+      });
+    });
+    const ended = new Promise((resolve) => child.on("exit", resolve));
+    const port = Number(/remote \S+:(\d+)/.exec(await said)![1]);
+    const [rip] = await gdb(port, ['printf "%lx\\n", $rip', "kill"]);
+    expect([rip, await ended]).toEqual(["1000000", 0]);
+  });
+});
