@@ -17,7 +17,10 @@ export function DebuggerPanel(props: { view: MachineView; onCommand(command: Com
         fallback={
           <>
             <p>Pause the machine to see the instruction that it is at.</p>
-            <button disabled={props.view.phase !== "running"} onClick={() => props.onCommand({ type: "pause" })}>
+            <button
+              disabled={props.view.phase !== "running"}
+              onClick={() => props.onCommand({ type: "pause" })}
+            >
               Pause
             </button>
           </>

@@ -5,6 +5,8 @@ import type { Network, NetworkView } from "../machine/create-network.ts";
 import * as show from "../numbers.ts";
 import { reasonWords } from "../refusal-text.ts";
 import { Facts } from "./facts.tsx";
+import { LanSection } from "./lan-section.tsx";
+import { PortsSection } from "./ports-section.tsx";
 
 /** One sentence that is true of the network now. */
 export function networkSentence(view: NetworkView): string {
@@ -25,6 +27,14 @@ export function networkSentence(view: NetworkView): string {
     default:
       return view.state satisfies never;
   }
+}
+
+/** What this visitor may not do here; nothing to say where everything is open. */
+function policyWords({ policy }: NetworkView): string | undefined {
+  if (!policy || policy.internet) return undefined;
+  return policy.profile === "signed-in"
+    ? "This site does not lead to the internet; its own network works."
+    : "This site leads to the internet for people who are signed in; its own network works for everybody.";
 }
 
 const rate = (bytesPerSecond: number | undefined): string =>
@@ -85,7 +95,7 @@ function Recording(props: { network: Network }) {
 }
 
 /** What the machine's network is doing, and the few things a person may do to it. */
-export function NetworkPanel(props: { network: Network }) {
+export function NetworkPanel(props: { network: Network; slug: string; invite: string | undefined }) {
   const view = () => props.network.view;
   return (
     <aside class="panel" aria-label="Network">
@@ -94,6 +104,7 @@ export function NetworkPanel(props: { network: Network }) {
       <Show when={view().failure}>
         {(failure) => <p class="muted">{`${describe(failure()).title}. ${describe(failure()).advice}`}</p>}
       </Show>
+      <Show when={policyWords(view())}>{(words) => <p class="muted">{words()}</p>}</Show>
       <div class="actions">
         <Show when={view().state === "refused" || view().state === "reconnecting"}>
           <button class="primary" onClick={() => props.network.reconnect()}>
@@ -128,6 +139,10 @@ export function NetworkPanel(props: { network: Network }) {
         <ul class="flows">
           <For each={view().flows}>{(flow) => <Flow flow={flow} />}</For>
         </ul>
+      </Show>
+      <Show when={view().state !== "off" && view().state !== "refused"}>
+        <PortsSection announced={view().ports} />
+        <LanSection slug={props.slug} joined={props.invite} />
       </Show>
       <Show when={view().state !== "off"}>
         <h2>Packets</h2>

@@ -22,7 +22,7 @@ export const Settings = z.strictObject({
   /** A name that machines in other tabs of this browser share to be on one network. */
   room: z.optional(z.string().check(z.regex(/^[a-z0-9-]{1,32}$/))),
   /** Invite to a network that machines in other browsers share. */
-  invite: z.optional(z.string().check(z.regex(/^[A-Za-z0-9_-]{16,128}$/))),
+  invite: z.optional(z.string().check(z.regex(/^[0-9a-f]{32}\.[A-Za-z0-9_-]{22,64}$/))),
   /** How much the machine writes to the browser's console. */
   log: z._default(z.enum(["error", "warn", "info", "debug"]), "warn"),
   /** Colours: the system's, or always one of them. */

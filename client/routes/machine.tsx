@@ -330,7 +330,7 @@ export default function MachinePage() {
           <DebuggerPanel view={view} onCommand={(command) => machine.send(command)} />
         </Show>
         <Show when={panel() === "network"}>
-          <NetworkPanel network={network} />
+          <NetworkPanel network={network} slug={params.slug} invite={settings.resolved().values.invite} />
         </Show>
         <Show when={panel() === "details"}>
           <DetailsPanel
