@@ -17,6 +17,9 @@ export function readListening(text: string): Listening | undefined {
   return { host: match[1]?.replaceAll(/[[\]]/g, "") || "127.0.0.1", port };
 }
 
+/** Replies that GDB has not read; who asks on without reading is not GDB. */
+const UNREAD_BYTES = 1 << 20;
+
 /** Serves one GDB at a time. Anybody who connects has the whole machine in hand: there is no password in the protocol. */
 export class GdbServer {
   readonly #server: Server;
@@ -58,7 +61,10 @@ export class GdbServer {
     socket.setNoDelay(true).pause();
     if (!this.#debugger.paused) await this.#debugger.interrupt();
     const session = new GdbSession(this.#debugger, {
-      send: (bytes) => void (socket.writable && socket.write(bytes)),
+      send(bytes) {
+        if (socket.writable) socket.write(bytes);
+        if (socket.writableLength > UNREAD_BYTES) socket.destroy();
+      },
       close: () => socket.end(),
     });
     socket.on("close", () => {

@@ -1,10 +1,12 @@
 /** Stock GDB in front of Linux: the machine that `virga run tiny --gdb` starts, in this process. */
 import { execFile, execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
+import { packet } from "../../emulator/machine/gdb/packets.ts";
 import { DiskRoom, withForgottenChanges } from "../../infra/headless/disks.ts";
 import { GdbServer, readListening } from "../../infra/headless/gdb-server.ts";
 import { startNodeMachine } from "../../infra/headless/node-machine.ts";
@@ -162,5 +164,37 @@ describe.skipIf(missing.length > 0)("virga run tiny --gdb", () => {
     const port = Number(/remote \S+:(\d+)/.exec(await said)![1]);
     const [rip] = await gdb(port, ['printf "%lx\\n", $rip', "kill"]);
     expect([rip, await ended]).toEqual(["1000000", 0]);
+  });
+});
+
+describe.skipIf(!tiny)("a connection that is not GDB's (needs the built image tiny)", () => {
+  test("is refused while GDB is there, and ended when it does not read", { timeout: 60_000 }, async () => {
+    const { machine } = await boot(true);
+    const server = await GdbServer.listen(machine, { host: "127.0.0.1", port: 0 });
+    const dial = (): Promise<Socket> =>
+      new Promise((resolve) => {
+        const socket = connect(server.port, "127.0.0.1", () => resolve(socket));
+        socket.on("error", () => {});
+      });
+    const first = await dial();
+    const second = await dial();
+    await new Promise((resolve) => second.once("close", resolve));
+    // It never reads; each of these asks for 16 KiB.
+    const closed = new Promise((resolve) => first.once("close", resolve));
+    first.pause();
+    const ask = packet("m1000000,2000");
+    for (let i = 0; i < 5000 && !first.destroyed; i++) {
+      first.write(ask);
+      if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    first.resume();
+    await closed;
+    const third = await dial();
+    const reply = new Promise((resolve) => third.once("data", (bytes) => resolve(String(bytes))));
+    third.write(packet("qC"));
+    expect(await reply).toMatch(/^\+/);
+    third.destroy();
+    machine.powerOff();
+    await machine.done;
   });
 });
