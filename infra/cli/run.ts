@@ -1,5 +1,6 @@
 /** `virga run`: the machine of the tab, in this terminal. */
 import { writeFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { InvalidArgumentError, Option } from "commander";
 import type { Failure } from "#protocol/failure.ts";
@@ -19,10 +20,11 @@ import { ImageStore } from "../store/image-store.ts";
 import { type KernelOptions, bootEntries } from "./boot-files.ts";
 import { type NamedImage, findImage, localOrigin } from "./image-source.ts";
 import { memoryArgument } from "./publish.ts";
+import { addNetworkOptions, type NetworkOptions, type Plugged, plugNetwork } from "./run-network.ts";
 import { Terminal } from "./terminal.ts";
 import { say } from "./words.ts";
 
-export interface RunOptions extends Omit<KernelOptions, "boot"> {
+export interface RunOptions extends Omit<KernelOptions, "boot">, NetworkOptions {
   readonly memory?: number;
   readonly cpu?: ProcessorName;
   readonly exec?: string;
@@ -61,6 +63,9 @@ function repeatable() {
   return { nsPerInstruction: 10, wallClockMs: Date.UTC(2026), random32 };
 }
 
+/** How long a command waits for the guest to have an address. A guest that never asks for one loses so much. */
+const LEASE_MS = 3_000;
+
 const secondsArgument = (value: string): number => {
   const seconds = Number(value);
   if (!(seconds > 0)) throw new InvalidArgumentError("Say a number of seconds.");
@@ -91,7 +96,7 @@ const countArgument = (value: string): number => {
 };
 
 export function addRun(program: Command): void {
-  program
+  const command = program
     .command("run")
     .description("run a machine here: its console is this terminal; Ctrl-] ends it")
     .argument("<slug|file>", "a published or built image, or a raw disk")
@@ -118,9 +123,10 @@ export function addRun(program: Command): void {
     .action(async (name: string, { boot, ...options }: RunOptions & { boot?: string }) => {
       process.exitCode = await runMachine(name, boot === undefined ? options : { ...options, entry: boot });
     });
+  addNetworkOptions(command);
 }
 
-interface Ready {
+interface Ready extends Plugged {
   readonly boot: BootEntry;
   readonly memoryMiB: number;
   readonly processor: ProcessorName | undefined;
@@ -151,6 +157,7 @@ async function fromImage(image: NamedImage, options: RunOptions): Promise<Ready>
     prompt: definition.ready,
     room,
     disks,
+    ...plugNetwork(image.name, options, definition.network),
   };
 }
 
@@ -167,6 +174,7 @@ async function fromFile(path: string, options: RunOptions): Promise<Ready> {
     prompt: undefined,
     room: new DiskRoom(origin, sayTrouble),
     disks,
+    ...plugNetwork(path, options),
   };
 }
 
@@ -179,7 +187,7 @@ function sayTrouble(failure: Failure, triesAgain: boolean): void {
 }
 
 async function powerOn(
-  { boot, memoryMiB, processor, room, disks }: Ready,
+  { boot, memoryMiB, processor, room, disks, nics }: Ready,
   { gdb, screen, trace, traceFrom, traceCount }: RunOptions,
   onSerial: (bytes: Uint8Array) => void,
 ): Promise<Headless> {
@@ -201,6 +209,7 @@ async function powerOn(
     memoryMiB,
     ...(processor ? { processor } : {}),
     disks,
+    nics,
     ...(process.stdout.isTTY && columns && rows ? { terminal: { columns, rows } } : {}),
     ...(screen ? { screen } : {}),
     onSerial,
@@ -229,6 +238,7 @@ export async function runMachine(name: string, options: RunOptions): Promise<num
       ? await interact(ready, options)
       : await execute(name, ready, options, options.exec);
   } finally {
+    ready.network?.close();
     ready.room.close();
   }
 }
@@ -271,6 +281,7 @@ async function execute(name: string, ready: Ready, options: RunOptions, command:
       bootInstructions: instructions,
       bootFetchedBytes: ready.room.ledger.stats.fetchedBytes,
     });
+    if (ready.network) await Promise.race([ready.network.leased, sleep(LEASE_MS, null, { ref: false })]);
     return dialogue.run(command);
   };
   const result = await Promise.race([session(), machine.done, abort.promise]);
