@@ -41,12 +41,10 @@ export class RemoteBlockDevice implements BlockDevice {
     return bytes ? ok(bytes) : fail({ code: "internal", incident: "a read was answered without bytes" });
   }
 
-  /** `bytes` is handed over: the caller must not use it again. */
+  /** A copy of `bytes` is handed over: a write that fails is asked again with the same bytes. */
   write(offset: number, bytes: Uint8Array): Promise<Outcome<null>> {
-    return this.#done(
-      { type: "write", offset, bytes },
-      bytes.buffer instanceof ArrayBuffer ? [bytes.buffer] : [],
-    );
+    const copy = Uint8Array.from(bytes);
+    return this.#done({ type: "write", offset, bytes: copy }, [copy.buffer]);
   }
   flush(): Promise<Outcome<null>> {
     return this.#done({ type: "flush" });

@@ -40,6 +40,25 @@ test("answers find their questions in any order, and failures are handed on", as
   ]);
 });
 
+test("a write that failed can be asked again with the same bytes, which a real port has taken the first of", async () => {
+  const { port1, port2 } = new MessageChannel();
+  const disk = new RemoteBlockDevice(port1, 4096, false);
+  const written: number[][] = [];
+  port2.onmessage = ({ data }: MessageEvent<DiskRequest>) => {
+    if (data.type === "write") written.push([...data.bytes]);
+    const outcome = written.length === 1 ? fail({ code: "storage-full", neededBytes: 3 }) : ok({});
+    port2.postMessage({ id: data.id, outcome });
+  };
+  const bytes = Uint8Array.of(1, 2, 3);
+  expect((await disk.write(0, bytes)).ok).toBe(false);
+  expect(await disk.write(0, bytes)).toEqual(ok(null));
+  expect(written).toEqual([
+    [1, 2, 3],
+    [1, 2, 3],
+  ]);
+  port1.close();
+});
+
 test("a read without bytes is our bug, not zeros", async () => {
   const port = new FakePort();
   const read = new RemoteBlockDevice(port, 512, true).read(0, 512);
