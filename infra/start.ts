@@ -6,11 +6,14 @@ import { parseArgs } from "node:util";
 import { type ImageRecord, cacheDirectory } from "./store/image-store.ts";
 import { buildApp } from "./stack/build-app.ts";
 import { type ImageSupply, NoImages, imageSupply } from "./stack/demo-images.ts";
+import { type DohBridge, answersDoh, startDohBridge } from "./stack/doh-bridge.ts";
 import { LocalServer, freePort, migrateOnce } from "./stack/local-server.ts";
 import { prune } from "./store/prune.ts";
 import { publishDemo, publishTraces } from "./stack/publish-demo.ts";
 
 const STATE = ".wrangler/state";
+/** As in wrangler.toml. */
+const PUBLIC_DOH = ["https://cloudflare-dns.com/dns-query", "https://dns.google/dns-query"];
 const { values } = parseArgs({
   options: {
     port: { type: "string", default: "8787" },
@@ -40,19 +43,30 @@ function headStart(supply: ImageSupply): ImageSupply {
 }
 
 let server: LocalServer | undefined;
+let bridge: DohBridge | undefined;
 let isStopping = false;
 
 /** Ends the server and this process; called once. */
 async function stop(code: number): Promise<never> {
   isStopping = true;
   await server?.stop();
+  await bridge?.stop();
   process.exit(code);
+}
+
+/** Names for the guests: from public resolvers, or, where none can be reached, from this machine's own. */
+async function nameService(): Promise<Record<string, string>> {
+  const configured = (process.env["VIRGA_DOH_UPSTREAMS"] ?? "").split(/[\s,]+/).filter((url) => url !== "");
+  if (await answersDoh(configured.length > 0 ? configured : PUBLIC_DOH)) return {};
+  bridge = await startDohBridge();
+  say("no DNS over HTTPS can be reached: guests ask this machine's own resolver");
+  return { VIRGA_DOH_UPSTREAMS: bridge.url };
 }
 
 async function startServer(): Promise<string> {
   await buildApp(say);
   await migrateOnce(STATE);
-  server = await LocalServer.start(await freePort(Number(values.port)), STATE);
+  server = await LocalServer.start(await freePort(Number(values.port)), STATE, await nameService());
   void server.exited.then((code) => {
     if (isStopping) return;
     console.error(`virga: the server ended (${code}):\n${server?.lastWords}`);

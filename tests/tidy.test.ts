@@ -84,6 +84,7 @@ const directions: readonly (readonly [RegExp, RegExp])[] = [
   [/^worker\/main\.ts$/, /^(worker|durable-objects)\//],
   [/^worker\//, /^(worker|emulator\/protocol|durable-objects\/(net|policy))\//],
   [/^durable-objects\/net\//, /^durable-objects\/net\//],
+  [/^durable-objects\/gateway\//, /^(durable-objects\/(gateway|net|policy)|emulator\/protocol)\//],
   [/^durable-objects\//, /^(durable-objects|emulator\/protocol)\//],
   [/^infra\//, /^(?!tests\/)/],
 ];
@@ -118,7 +119,7 @@ describe("imports", () => {
   });
 });
 
-const pure = /^(emulator\/(protocol|cpu|bus|devices|machine)|durable-objects\/(net|policy))\//;
+const pure = /^(emulator\/(protocol|cpu|bus|devices|machine)|durable-objects\/(net|policy|gateway))\//;
 const impureCalls =
   /^(fetch|set(Timeout|Interval|Immediate)|queueMicrotask|requestAnimationFrame|Date\.now|performance\.now|Math\.random|crypto\.(getRandomValues|randomUUID))$/;
 const impureObjects = /^(XMLHttpRequest|WebSocket|Worker|BroadcastChannel)$/;

@@ -10,6 +10,8 @@ import { answers, onError, refuse } from "./failures.ts";
 import { gatewayAnswers, refuseGateway } from "./gateway-failures.ts";
 import { gatewaySettings } from "./gateway-settings.ts";
 import { count, metricsText, observe } from "./metrics.ts";
+import { lans } from "./lans.ts";
+import { ports } from "./ports.ts";
 import { publish } from "./publish.ts";
 import { rawImages } from "./raw-images.ts";
 import { securityHeaders } from "./security-headers.ts";
@@ -87,6 +89,8 @@ const app = new Hono<App>()
   .route("/api/manifests", manifests)
   .route("/api/traces", traces)
   .route("/api/raw", rawImages)
+  .route("/api/ports", ports)
+  .route("/api/lans", lans)
   .route("/api/publish", publish);
 
 app.get(

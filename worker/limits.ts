@@ -43,4 +43,6 @@ export const limits = {
   relayTokensPerMinute: 30,
   /** What POST /session promises; a profile may allow fewer or more. */
   tcpConnections: 64,
+  /** Published ports of one session. */
+  portsPerSession: 16,
 } as const;

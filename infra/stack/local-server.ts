@@ -19,6 +19,16 @@ const environment = (): Record<string, string> => {
   return { ...local, ...(process.env as Record<string, string>) };
 };
 
+/** Secrets come to the Worker by another way; these variables stand in wrangler.toml, or nowhere, and are replaced here. */
+const SECRETS = /^VIRGA_(PUBLISH_TOKEN|SIGNING_KEY|SESSION_SECRET)$/;
+/** What the environment says about the internet of guests, and what `over` says instead. */
+const variables = (over: Readonly<Record<string, string>>): string[] =>
+  Object.entries({ ...environment(), ...over })
+    .filter(([name]) => name in over || (workerVariables.test(name) && !SECRETS.test(name)))
+    .flatMap(([name, value]) => ["--var", `${name}:${value}`]);
+const workerVariables =
+  /^VIRGA_(EGRESS|RELAY|DOH|ORIGINS|OPEN_ORIGINS|HOSTS|TRUST|PUBLIC_URL|TUNNEL|UDP|L2|AUDIT|PORTS)/;
+
 /** Brings the database's schema up to date. */
 export async function migrate(state: string): Promise<void> {
   const args = ["d1", "migrations", "apply", "virga", "--local", "--persist-to", state];
@@ -65,7 +75,12 @@ export class LocalServer {
     });
   }
 
-  static async start(port: number, state: string): Promise<LocalServer> {
+  /** `vars`: variables of the Worker that differ from what the environment and wrangler.toml say. */
+  static async start(
+    port: number,
+    state: string,
+    vars: Readonly<Record<string, string>> = {},
+  ): Promise<LocalServer> {
     const args = [
       "dev",
       "-c",
@@ -79,6 +94,7 @@ export class LocalServer {
       "--log-level",
       "warn",
       "--show-interactive-dev-session=false",
+      ...variables(vars),
     ];
     const child = spawn(process.execPath, [wrangler, ...args], {
       cwd: root,

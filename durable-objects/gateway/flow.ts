@@ -1,0 +1,70 @@
+import type { RefusalCode } from "#protocol/tunnel-notices.ts";
+import type { Endpoint, Refusal } from "../net/world.ts";
+
+/**
+ * A way out for byte streams, as everything behind the gateway's doors sees it: the TCP/IP stack, the stream multiplexers
+ * and the one-connection socket. Bounded in both directions: `write` is answered by `onWritten`, and nothing arrives that
+ * `grant` has not asked for.
+ */
+export interface Egress {
+  /** Never calls `sink` before it returns. */
+  dial(to: Destination, sink: FlowSink): Outflow;
+}
+
+export interface Destination {
+  /** A name, or an address as text. An address is dialled as it is, once the policy has seen it. */
+  readonly host: string;
+  readonly port: number;
+  /** What DNS told the guest that this address is called. */
+  readonly name?: string;
+}
+
+/** Why there is no connection: what the guest's stack sees, a code for metrics and panels, and a sentence for people. */
+export interface Refused {
+  readonly refusal: Refusal;
+  readonly code: RefusalCode;
+  readonly sentence: string;
+}
+
+/** What a connection tells the one who dialled. After `onRefused`, `onBroken`, or both ends, it says no more. */
+export interface FlowSink {
+  onOpen(): void;
+  onRefused(why: Refused): void;
+  /** At most as many bytes as were granted; the array belongs to the sink. */
+  onBytes(bytes: Uint8Array): void;
+  /** The world has finished its direction. */
+  onEnd(): void;
+  onBroken(): void;
+  /** The world took so many bytes of what `write` gave. */
+  onWritten(count: number): void;
+}
+
+/** The dialler's end of a connection. Calls after its end are ignored. */
+export interface Outflow {
+  /** Allowed from the start; kept until the connection is there. The caller bounds what is unwritten. */
+  write(bytes: Uint8Array): void;
+  /** No more writes: half-close after what was written. */
+  finish(): void;
+  /** Both directions, now. The sink hears nothing more. */
+  abort(): void;
+  /** So many more bytes may arrive. */
+  grant(bytes: number): void;
+}
+
+/** Datagrams that are no service of the LAN. `from` and `to` are the guest's and the world's ends; a reply has them swapped. */
+export interface DatagramEgress {
+  /** Refusal: there is no way for this datagram. */
+  send(from: Endpoint, to: Endpoint, payload: Uint8Array): Refused | null;
+  close(): void;
+}
+export type OpenDatagrams = (
+  onReply: (from: Endpoint, to: Endpoint, payload: Uint8Array) => void,
+) => DatagramEgress;
+
+export const noUdp: Refused = {
+  refusal: "prohibited",
+  code: "no-udp",
+  sentence: "Datagrams other than DNS and NTP need a relay of the operator.",
+};
+/** Where no relay is configured. */
+export const noDatagrams: OpenDatagrams = () => ({ send: () => noUdp, close: () => {} });

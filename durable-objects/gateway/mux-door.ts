@@ -1,0 +1,218 @@
+import {
+  type TcpMuxError,
+  type TcpMuxFrame,
+  TcpMuxParser,
+  encodeTcpMux,
+  tcpMuxCloses,
+  tcpMuxLimits,
+} from "#protocol/tcp-mux.ts";
+import type { Outlet } from "./carrier.ts";
+import { type Door, STREAM_IDLE_MS, SWEEP_MS, earliest } from "./door.ts";
+import type { Egress, FlowSink, Outflow, Refused } from "./flow.ts";
+import { Pacer } from "./pacer.ts";
+
+/** What one stream may have on its way to the client. */
+const STREAM_WINDOW_BYTES = 256 * 1024;
+
+interface Stream {
+  readonly out: Outflow;
+  /** Given to the world and not yet taken by it. */
+  unwritten: number;
+  /** Granted again when the socket has room. */
+  owed: number;
+  clientDone: boolean;
+  worldDone: boolean;
+  activeMs: number;
+}
+
+/** `aero-tcp-mux-v1`, the server's end. A stream that fails never closes the socket. */
+export class MuxDoor implements Door {
+  readonly #outlet: Outlet;
+  readonly #egress: Egress;
+  readonly #now: () => number;
+  readonly #maxStreams: number;
+  readonly #parser = new TcpMuxParser();
+  readonly #streams = new Map<number, Stream>();
+  readonly #pacer = new Pacer();
+  #pings = 0;
+  #sweepAt: number;
+
+  constructor(outlet: Outlet, egress: Egress, now: () => number, maxStreams: number = tcpMuxLimits.streams) {
+    this.#outlet = outlet;
+    this.#egress = egress;
+    this.#now = now;
+    this.#sweepAt = now() + SWEEP_MS;
+    this.#maxStreams = Math.min(maxStreams, tcpMuxLimits.streams);
+  }
+
+  get streamCount(): number {
+    return this.#streams.size;
+  }
+  get isQuiet(): boolean {
+    return this.streamCount === 0;
+  }
+
+  onMessage(message: Uint8Array | string): void {
+    const { frames, close } = this.#parser.push(message);
+    for (const frame of frames) this.#onFrame(frame);
+    if (!close) return;
+    this.onClosed();
+    this.#outlet.close(close.code, close.reason);
+  }
+
+  onClosed(): void {
+    for (const stream of this.#streams.values()) stream.out.abort();
+    this.#streams.clear();
+  }
+
+  #onFrame(frame: TcpMuxFrame): void {
+    switch (frame.type) {
+      case "open":
+        return this.#open(frame);
+      case "data":
+        return this.#onData(frame.stream, frame.bytes);
+      case "close":
+        return this.#onClose(frame);
+      case "malformed":
+        return this.#error(frame.stream, "PROTOCOL_ERROR", frame.problem);
+      case "ping":
+        return this.#outlet.send(encodeTcpMux.pong(frame.bytes));
+      case "pong":
+        this.#pacer.answered(this.#now());
+        this.#ask();
+        return this.#catchUp();
+      case "error":
+        return undefined;
+      default:
+        return frame satisfies never;
+    }
+  }
+
+  #open({ stream: id, host, port }: Extract<TcpMuxFrame, { type: "open" }>): void {
+    if (id === 0 || this.#streams.has(id))
+      return this.#error(id, "PROTOCOL_ERROR", "The stream's number is 0 or in use.");
+    if (this.#streams.size >= this.#maxStreams)
+      return this.#error(id, "STREAM_LIMIT_EXCEEDED", `At most ${this.#maxStreams} streams.`);
+    this.#streams.set(id, {
+      out: this.#egress.dial({ host, port }, this.#sink(id)),
+      unwritten: 0,
+      owed: 0,
+      clientDone: false,
+      worldDone: false,
+      activeMs: this.#now(),
+    });
+  }
+
+  #onData(id: number, bytes: Uint8Array): void {
+    const stream = this.#streams.get(id);
+    if (!stream) return this.#error(id, "UNKNOWN_STREAM", "There is no such stream.");
+    if (stream.clientDone) return this.#error(id, "PROTOCOL_ERROR", "DATA after FIN.");
+    stream.activeMs = this.#now();
+    if (stream.unwritten + bytes.length > tcpMuxLimits.streamBytes) {
+      this.#error(id, "STREAM_BUFFER_OVERFLOW", "The destination does not take data this fast.");
+      return this.#drop(id, stream);
+    }
+    stream.unwritten += bytes.length;
+    stream.out.write(bytes);
+  }
+
+  #onClose({ stream: id, fin, rst }: Extract<TcpMuxFrame, { type: "close" }>): void {
+    const stream = this.#streams.get(id);
+    if (!stream) return this.#error(id, "UNKNOWN_STREAM", "There is no such stream.");
+    if (rst) return this.#drop(id, stream);
+    if (!fin || stream.clientDone) return;
+    stream.clientDone = true;
+    stream.out.finish();
+    if (stream.worldDone) this.#streams.delete(id);
+  }
+
+  #drop(id: number, stream: Stream): void {
+    this.#streams.delete(id);
+    stream.out.abort();
+  }
+
+  #error(stream: number, code: TcpMuxError, text: string): void {
+    this.#outlet.send(encodeTcpMux.error(stream, code, text));
+  }
+
+  #sink(id: number): FlowSink {
+    const turn = (action: (stream: Stream) => void): void => {
+      const stream = this.#streams.get(id);
+      if (!stream) return;
+      stream.activeMs = this.#now();
+      action(stream);
+    };
+    return {
+      onOpen: () => turn((stream) => stream.out.grant(STREAM_WINDOW_BYTES)),
+      onRefused: (why) =>
+        turn(() => {
+          this.#streams.delete(id);
+          this.#error(id, muxError(why), why.sentence);
+        }),
+      onBytes: (bytes) => turn((stream) => this.#deliver(id, stream, bytes)),
+      onEnd: () =>
+        turn((stream) => {
+          stream.worldDone = true;
+          this.#outlet.send(encodeTcpMux.close(id, "fin"));
+          if (stream.clientDone) this.#streams.delete(id);
+        }),
+      onBroken: () =>
+        turn(() => {
+          this.#streams.delete(id);
+          this.#outlet.send(encodeTcpMux.close(id, "rst"));
+        }),
+      onWritten: (count) => turn((stream) => void (stream.unwritten -= count)),
+    };
+  }
+
+  #deliver(id: number, stream: Stream, bytes: Uint8Array): void {
+    this.#outlet.send(encodeTcpMux.data(id, bytes));
+    this.#pacer.sent(bytes.length);
+    this.#ask();
+    stream.owed += bytes.length;
+    if (this.#pacer.isRoomy) this.#repay(stream);
+  }
+
+  #ask(): void {
+    if (this.#pacer.ask(this.#now()))
+      this.#outlet.send(encodeTcpMux.ping(Uint8Array.of(++this.#pings & 0xff)));
+  }
+
+  #repay(stream: Stream): void {
+    const { owed } = stream;
+    stream.owed = 0;
+    stream.out.grant(owed);
+  }
+
+  /** The client has read on: every stream that was held back may go on. */
+  #catchUp(): void {
+    if (!this.#pacer.isRoomy) return;
+    for (const stream of this.#streams.values()) if (stream.owed > 0) this.#repay(stream);
+  }
+
+  onTime(): void {
+    const now = this.#now();
+    if (this.#pacer.isStuck(now)) {
+      this.onClosed();
+      return this.#outlet.close(tcpMuxCloses.internal, "the client does not read");
+    }
+    if (now < this.#sweepAt) return undefined;
+    this.#sweepAt = now + SWEEP_MS;
+    for (const [id, stream] of this.#streams) {
+      if (now - stream.activeMs < STREAM_IDLE_MS) continue;
+      this.#error(id, "DIAL_FAILED", "Nothing was sent for five minutes.");
+      this.#drop(id, stream);
+    }
+    return undefined;
+  }
+
+  pollAt(): number | undefined {
+    return earliest(this.#pacer.pollAt(), this.#streams.size > 0 ? this.#sweepAt : undefined);
+  }
+}
+
+const muxError = ({ code }: Refused): TcpMuxError => {
+  if (code === "too-many-connections" || code === "too-many-flows") return "STREAM_LIMIT_EXCEEDED";
+  const isWorld = /^(refused|unreachable|timeout|failed|name-not-found|platform-.*)$/.test(code);
+  return isWorld ? "DIAL_FAILED" : "POLICY_DENIED";
+};

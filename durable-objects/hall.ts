@@ -1,0 +1,122 @@
+import type { TunnelNotice } from "#protocol/tunnel-notices.ts";
+import type { Visit } from "#protocol/visit.ts";
+import { DohClient } from "./doh.ts";
+import { type AeroOptions, aeroDefaults } from "./gateway/aero-carrier.ts";
+import type { Carrier } from "./gateway/carrier.ts";
+import { type Egress, type OpenDatagrams, noDatagrams } from "./gateway/flow.ts";
+import { GuardedEgress } from "./gateway/guarded-egress.ts";
+import { L2Guest, type Lan, virgaLan } from "./gateway/l2-guest.ts";
+import { localDatagrams } from "./gateway/local-datagrams.ts";
+import { Names } from "./gateway/names.ts";
+import type { FlowEvent, StackHostParts } from "./gateway/stack-host.ts";
+import { VirgaCarrier } from "./gateway/virga-carrier.ts";
+import { Keeper } from "./keeper.ts";
+import { guestStack } from "./guest-stack.ts";
+import { readSettings } from "./settings.ts";
+import { FetchWay } from "./fetch-way.ts";
+import { RelayWay } from "./relay-way.ts";
+import { SocketWay } from "./socket-way.ts";
+
+/** What every door of a session leads to: one policy, one way to names, one egress. */
+export class Hall {
+  readonly egress: Egress;
+  readonly openDatagrams: OpenDatagrams;
+  readonly hasUdp: boolean;
+  readonly limits: { readonly streams: number; readonly aero: AeroOptions };
+  readonly #afterTurn: () => void;
+  readonly #doh: DohClient;
+  readonly #keeper: Keeper;
+  readonly #connect: SocketWay;
+
+  /** `isOpen`: false closes every way out, whatever the operator allows. */
+  constructor(env: Env, afterTurn: () => void, isOpen = true) {
+    const settings = readSettings(env);
+    this.#afterTurn = afterTurn;
+    this.#doh = new DohClient(settings.VIRGA_DOH_UPSTREAMS);
+    const names = new Names((message) => this.#doh.ask(message), Date.now);
+    const relay = settings.VIRGA_RELAY_URL;
+    this.#connect = new SocketWay(env.EGRESS, settings.VIRGA_EGRESS_SHARDS, settings.VIRGA_EGRESS_NEAR_FLOWS);
+    this.#keeper = new Keeper(isOpen ? env : {}, settings, names, { fetch: true, relay: relay !== "" });
+    this.egress = new GuardedEgress(this.#keeper, {
+      connect: this.#connect,
+      fetch: new FetchWay(),
+      ...(relay !== "" && { relay: new RelayWay(relay, settings.VIRGA_RELAY_TOKEN) }),
+    });
+    this.hasUdp = false;
+    this.openDatagrams = localDatagrams(names, Date.now, noDatagrams);
+    this.limits = {
+      streams: 1024,
+      aero: {
+        ...aeroDefaults,
+        pingMs: settings.VIRGA_L2_PING_MS,
+        idleMs: settings.VIRGA_L2_IDLE_MS,
+        quotaBytes: settings.VIRGA_L2_QUOTA_BYTES,
+        framesPerSecond: settings.VIRGA_L2_FRAMES_PER_SECOND,
+      },
+    };
+  }
+
+  /** Who the sockets of this session belong to. */
+  set visit(visit: Visit) {
+    this.#keeper.visit = visit;
+  }
+
+  /** A guest with a LAN of its own behind this carrier. */
+  guest<C extends Carrier>(carrier: C, lan: Lan = virgaLan): L2Guest<C> {
+    const turn = (): void => {
+      guest.turn();
+      this.#afterTurn();
+    };
+    const notify = carrier instanceof VirgaCarrier ? carrier : undefined;
+    const guest: L2Guest<C> = new L2Guest(
+      carrier,
+      this.stackParts(lan, turn, (event) => notify?.notify(noticeOf(event))),
+    );
+    return guest;
+  }
+
+  /** What a LAN's stack runs on. */
+  stackParts(
+    lan: Lan,
+    onWork: () => void,
+    onFlow: StackHostParts["onFlow"],
+  ): Omit<StackHostParts, "transmit" | "isRoomy"> {
+    return {
+      makeStack: (world) => guestStack(world, lan),
+      egress: this.egress,
+      openDatagrams: this.openDatagrams,
+      resolve: (message) => this.#doh.ask(message),
+      onFlow,
+      onWork,
+      now: Date.now,
+    };
+  }
+
+  /** A session has begun or goes on: its page is told who it is here and what that allows. */
+  greet(carrier: VirgaCarrier): void {
+    for (const notice of this.#keeper.greeting()) carrier.notify(notice);
+  }
+
+  metrics() {
+    return { ...this.#keeper.counts, ...this.#connect.dials };
+  }
+}
+
+/** A flow's fate as the page is told it. */
+function noticeOf(event: FlowEvent): TunnelNotice {
+  const { flow, target } = event;
+  const { address, port, name } = target;
+  const row = { flow, direction: "out", address, port, ...(name !== undefined && { name }) } as const;
+  switch (event.kind) {
+    case "opened":
+      return { type: "flow-opened", ...row, egress: "connect" };
+    case "refused":
+      return { type: "flow-refused", ...row, code: event.why.code, problem: event.why.sentence };
+    case "closed": {
+      const { why, sentBytes, receivedBytes } = event;
+      return { type: "flow-closed", ...row, why, sentBytes, receivedBytes };
+    }
+    default:
+      return event satisfies never;
+  }
+}

@@ -1,0 +1,124 @@
+import type { GuestPipe } from "./guest-pipe.ts";
+import { type ResponseHead, valuesOf } from "./gateway/http1.ts";
+import {
+  type FrameEvent,
+  FrameReader,
+  closePayload,
+  encodeFrame,
+  opcodes,
+} from "./gateway/websocket-frames.ts";
+
+/** What may wait for the guest's server before a browser that goes on sending is cut off. */
+const WAITING_BYTES = 4 * 2 ** 20;
+const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+async function acceptOf(key: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-1", new TextEncoder().encode(key + GUID));
+  return btoa(String.fromCharCode(...new Uint8Array(digest)));
+}
+
+/** The browser's socket and the guest's become one: messages of either side go to the other. */
+export async function passWebSocket(
+  pipe: GuestPipe,
+  head: ResponseHead,
+  rest: Uint8Array,
+  key: string,
+): Promise<Response> {
+  if (key === "" || valuesOf(head.headers, "sec-websocket-accept")[0] !== (await acceptOf(key))) {
+    pipe.abort();
+    return new Response("The machine's server does not agree to a WebSocket.\n", { status: 502 });
+  }
+  const { 0: client, 1: server } = new WebSocketPair();
+  server.accept();
+  server.binaryType = "arraybuffer";
+  const passage = new Passage(server, pipe);
+  server.addEventListener("message", ({ data }) => passage.fromBrowser(data as string | ArrayBuffer));
+  server.addEventListener("close", ({ code, reason }) => passage.browserClosed(code, reason));
+  void passage.run(rest);
+  const protocol = valuesOf(head.headers, "sec-websocket-protocol")[0];
+  const headers = new Headers(protocol ? { "sec-websocket-protocol": protocol } : {});
+  return new Response(null, { status: 101, webSocket: client, headers });
+}
+
+class Passage {
+  readonly #socket: WebSocket;
+  readonly #pipe: GuestPipe;
+  readonly #reader = new FrameReader();
+  #writing: Promise<void> = Promise.resolve();
+  #waitingBytes = 0;
+  #isClosed = false;
+
+  constructor(socket: WebSocket, pipe: GuestPipe) {
+    this.#socket = socket;
+    this.#pipe = pipe;
+  }
+
+  async run(rest: Uint8Array): Promise<void> {
+    try {
+      let bytes: Uint8Array | null = rest;
+      while (bytes !== null && !this.#isClosed) {
+        for (const event of this.#reader.push(bytes)) this.#fromGuest(event);
+        bytes = await this.#pipe.read();
+      }
+      this.#close(1006, "");
+    } catch {
+      this.#close(1006, "");
+    }
+  }
+
+  #fromGuest(event: FrameEvent): void {
+    switch (event.kind) {
+      case "text":
+        return this.#socket.send(event.text);
+      case "binary":
+        return this.#socket.send(event.bytes);
+      case "ping":
+        return this.#write(opcodes.pong, event.bytes);
+      case "pong":
+        return undefined;
+      case "close":
+        this.#write(opcodes.close, event.code === 1005 ? new Uint8Array(0) : closePayload(event.code, ""));
+        return this.#close(event.code, event.reason);
+      case "bad":
+        this.#write(opcodes.close, closePayload(event.code, event.reason));
+        return this.#close(event.code, event.reason);
+      default:
+        return event satisfies never;
+    }
+  }
+
+  fromBrowser(data: string | ArrayBuffer): void {
+    if (typeof data === "string") this.#write(opcodes.text, new TextEncoder().encode(data));
+    else this.#write(opcodes.binary, new Uint8Array(data));
+  }
+
+  browserClosed(code: number, reason: string): void {
+    const hasCode = code !== 1005 && code !== 1006;
+    this.#write(opcodes.close, hasCode ? closePayload(code, reason) : new Uint8Array(0));
+    this.#close(code, reason);
+  }
+
+  #write(opcode: number, payload: Uint8Array): void {
+    if (this.#isClosed) return;
+    this.#waitingBytes += payload.length;
+    if (this.#waitingBytes > WAITING_BYTES) return this.#close(1011, "the machine does not read");
+    const frame = encodeFrame(opcode, payload, crypto.getRandomValues(new Uint8Array(4)));
+    this.#writing = this.#writing
+      .then(() => this.#pipe.write(frame))
+      .then(() => void (this.#waitingBytes -= payload.length))
+      .catch(() => this.#close(1006, ""));
+  }
+
+  #close(code: number, reason: string): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    void this.#writing.finally(() => this.#pipe.close());
+    // Codes that may not be sent become 1011 (RFC 6455 §7.4.1).
+    const isSendable = (code >= 1000 && code <= 1014 && ![1004, 1005, 1006].includes(code)) || code >= 3000;
+    try {
+      this.#socket.close(isSendable ? code : 1011, reason.slice(0, 100));
+    } catch {
+      // It is closed already.
+    }
+  }
+}

@@ -1,0 +1,177 @@
+import type { FlowSink, Outflow, Refused } from "./gateway/flow.ts";
+
+/** A connection as streams: a socket of this object, or one that an Egress object holds and hands over by RPC. */
+export interface Pipe {
+  readonly readable: ReadableStream<Uint8Array>;
+  readonly writable: WritableStream<Uint8Array>;
+  /** Frees what is left when both directions are over. */
+  close?(): void;
+}
+
+const READ_BYTES = 64 * 1024;
+/** A read that filled less than this is copied, so that what the stack keeps is not mostly empty buffer. */
+const COPY_BELOW_BYTES = 16 * 1024;
+
+/**
+ * One flow over a pipe that is being made. Reads only what was granted; gathers what is written while a write is under
+ * way, so that a turn's segments leave as one write. Holds no more than the dialler has written and not been told of.
+ */
+export class StreamFlow implements Outflow {
+  readonly #sink: FlowSink;
+  #pipe: Pipe | undefined;
+  #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
+  #reader: ReadableStreamBYOBReader | undefined;
+  #queue: Uint8Array[] = [];
+  #queuedBytes = 0;
+  #granted = 0;
+  #wake: (() => void) | undefined;
+  #isWriting = false;
+  #wantsFinish = false;
+  #isOver = false;
+  #inDone = false;
+  #outDone = false;
+
+  constructor(sink: FlowSink, dial: () => Promise<Pipe | Refused>) {
+    this.#sink = sink;
+    void this.#open(dial);
+  }
+
+  async #open(dial: () => Promise<Pipe | Refused>): Promise<void> {
+    let pipe: Pipe | Refused;
+    try {
+      pipe = await dial();
+    } catch (error) {
+      pipe = { refusal: "unreachable", code: "failed", sentence: String(error).slice(0, 200) };
+    }
+    if ("refusal" in pipe) {
+      if (!this.#isOver) this.#sink.onRefused(pipe);
+      this.#isOver = true;
+      return;
+    }
+    this.#pipe = pipe;
+    this.#writer = pipe.writable.getWriter();
+    this.#reader = pipe.readable.getReader({ mode: "byob" });
+    if (this.#isOver) return this.#drop();
+    this.#sink.onOpen();
+    void this.#writeOut();
+    void this.#readIn(this.#reader);
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.#isOver || this.#wantsFinish || bytes.length === 0) return;
+    this.#queue.push(bytes);
+    this.#queuedBytes += bytes.length;
+    void this.#writeOut();
+  }
+
+  finish(): void {
+    this.#wantsFinish = true;
+    void this.#writeOut();
+  }
+
+  grant(bytes: number): void {
+    this.#granted += bytes;
+    this.#wake?.();
+  }
+
+  abort(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#drop();
+  }
+
+  #drop(): void {
+    this.#queue = [];
+    this.#wake?.();
+    void this.#reader?.cancel().catch(() => {});
+    void this.#writer?.abort().catch(() => {});
+    this.#free();
+  }
+
+  #free(): void {
+    const pipe = this.#pipe;
+    this.#pipe = undefined;
+    pipe?.close?.();
+  }
+
+  #break(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#drop();
+    this.#sink.onBroken();
+  }
+
+  #direction(which: "in" | "out"): void {
+    if (which === "in") this.#inDone = true;
+    else this.#outDone = true;
+    if (!this.#inDone || !this.#outDone || this.#isOver) return;
+    this.#isOver = true;
+    this.#free();
+  }
+
+  async #writeOut(): Promise<void> {
+    const writer = this.#writer;
+    if (!writer || this.#isWriting || this.#outDone) return;
+    this.#isWriting = true;
+    // The rest of this turn's segments join the first.
+    await Promise.resolve();
+    try {
+      while (this.#queuedBytes > 0 && !this.#isOver) {
+        const bytes = this.#gather();
+        await writer.write(bytes);
+        if (!this.#isOver) this.#sink.onWritten(bytes.length);
+      }
+      if (this.#wantsFinish && !this.#isOver) {
+        this.#outDone = true;
+        await writer.close();
+        this.#direction("out");
+      }
+    } catch {
+      this.#break();
+    } finally {
+      this.#isWriting = false;
+    }
+  }
+
+  #gather(): Uint8Array {
+    const pieces = this.#queue;
+    const bytes = this.#queuedBytes;
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    if (pieces.length === 1) return pieces[0]!;
+    const whole = new Uint8Array(bytes);
+    let at = 0;
+    for (const piece of pieces) {
+      whole.set(piece, at);
+      at += piece.length;
+    }
+    return whole;
+  }
+
+  async #readIn(reader: ReadableStreamBYOBReader): Promise<void> {
+    let spare: ArrayBuffer | undefined;
+    try {
+      while (!this.#isOver) {
+        if (this.#granted <= 0) {
+          await new Promise<void>((resolve) => (this.#wake = resolve));
+          this.#wake = undefined;
+          continue;
+        }
+        const wanted = Math.min(this.#granted, READ_BYTES);
+        const buffer: ArrayBuffer = spare ?? new ArrayBuffer(READ_BYTES);
+        const { value, done } = await reader.read(new Uint8Array(buffer, 0, wanted));
+        if (this.#isOver) return;
+        if (done) {
+          this.#direction("in");
+          return this.#sink.onEnd();
+        }
+        this.#granted -= value.length;
+        const isSmall = value.length < COPY_BELOW_BYTES;
+        spare = isSmall ? value.buffer : undefined;
+        this.#sink.onBytes(isSmall ? value.slice() : value);
+      }
+    } catch {
+      this.#break();
+    }
+  }
+}

@@ -1,0 +1,163 @@
+import { DurableObject } from "cloudflare:workers";
+import { PORT_HEADER, PortRequest } from "#protocol/published-port.ts";
+import type { TunnelNotice } from "#protocol/tunnel-notices.ts";
+import { byeCodes } from "#protocol/virga-l2.ts";
+import type { Visit } from "#protocol/visit.ts";
+import { AeroCarrier } from "./gateway/aero-carrier.ts";
+import { LateOutlet, type Outlet, noFrames } from "./gateway/carrier.ts";
+import type { Door } from "./gateway/door.ts";
+import { L2Guest, foreignLan } from "./gateway/l2-guest.ts";
+import { MuxDoor } from "./gateway/mux-door.ts";
+import { RawCarrier } from "./gateway/raw-carrier.ts";
+import type { StackHost } from "./gateway/stack-host.ts";
+import { TcpDoor } from "./gateway/tcp-door.ts";
+import { UdpDoor } from "./gateway/udp-door.ts";
+import { VirgaCarrier } from "./gateway/virga-carrier.ts";
+import { VirgaLobby } from "./gateway/virga-lobby.ts";
+import { WispDoor } from "./gateway/wisp-door.ts";
+import { Hall } from "./hall.ts";
+import { PublishedPorts } from "./published-ports.ts";
+import { SocketShell, readVisit } from "./socket-shell.ts";
+
+/** Sockets of one session. */
+const MAX_SOCKETS = 16;
+
+/**
+ * One visitor's way to the internet: the sockets of a session, whatever they speak, with one policy and one egress behind
+ * all of them. Named by the session's id, which is random, so that it starts near its visitor.
+ *
+ * Sockets hibernate. What sleeps through hibernation: the numbers of a quiet `virga-l2-v1` session, in its socket's
+ * attachment. What is lost on eviction: TCP flows (the guest's next segment meets a stack that answers with RST), DHCP
+ * leases (the guest keeps its address and renews it), the DNS cache, the counters. A session that was not quiet is told to
+ * begin anew: its socket closes with 1012, and its next HELLO is answered with a new session.
+ */
+export class Tunnel extends DurableObject<Env> {
+  readonly #counts = noFrames();
+  readonly #hall: Hall;
+  readonly #lobby: VirgaLobby<L2Guest<VirgaCarrier>>;
+  readonly #shell: SocketShell;
+  readonly #ports = new PublishedPorts();
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#hall = new Hall(env, () => this.#shell.afterTurn());
+    this.#lobby = new VirgaLobby({
+      make: (onOpen, snapshot) => {
+        const carrier = new VirgaCarrier(this.#counts, onOpen, snapshot);
+        return this.#hall.guest(carrier);
+      },
+      freshSession: () => crypto.getRandomValues(new Uint8Array(16)),
+      now: Date.now,
+      onOpen: (guest) => this.#hall.greet(guest.carrier),
+    });
+    this.#shell = new SocketShell({
+      ctx,
+      maxSockets: MAX_SOCKETS,
+      open: (visit, outlet, isWaking) => this.#open(visit, outlet, isWaking),
+      reopen: (visit, outlet, snapshot) => {
+        this.#hall.visit = visit;
+        return this.#lobby.reopen(outlet, snapshot);
+      },
+      pollAt: () => this.#lobby.pollAt(),
+      onTime: () => this.#lobby.onTime(),
+      isQuiet: () => this.#lobby.isQuiet,
+    });
+    this.#shell.wake();
+  }
+
+  override async fetch(request: Request): Promise<Response> {
+    const ask = request.headers.get(PORT_HEADER);
+    if (ask !== null) return this.#ports.ask(request, PortRequest.parse(JSON.parse(ask)), this.#machine());
+    const visit = readVisit(request);
+    if (visit.door !== "tcp") return this.#shell.accept(visit, request);
+    // One connection: whether there is one is said before the upgrade.
+    this.#hall.visit = visit;
+    const outlet = new LateOutlet();
+    const target = visit.target ?? { host: "", port: 0 };
+    const { door, refused } = await TcpDoor.dial(outlet, this.#hall.egress, Date.now, target);
+    if (!refused) return this.#shell.accept(visit, request, { door, outlet });
+    return new Response(refused.sentence, { status: refused.refusal === "prohibited" ? 403 : 502 });
+  }
+
+  #open(visit: Visit, outlet: Outlet, isWaking: boolean): Door {
+    this.#hall.visit = visit;
+    const { egress, openDatagrams, hasUdp, limits } = this.#hall;
+    const now = Date.now;
+    switch (visit.door) {
+      case "virga":
+        return this.#lobby.open(outlet);
+      case "aero":
+        return this.#hall.guest(
+          new AeroCarrier(outlet, this.#counts, limits.aero, () => {}, now()),
+          foreignLan,
+        );
+      case "raw":
+        return this.#hall.guest(new RawCarrier(outlet, this.#counts), foreignLan);
+      case "tcp-mux":
+        return new MuxDoor(outlet, egress, now, limits.streams);
+      case "wisp":
+      case "wisp2": {
+        const isVersion2 = visit.door === "wisp2";
+        const maxStreams = limits.streams;
+        const parts = { outlet, egress, openDatagrams, hasUdp, now, isVersion2, maxStreams };
+        return new WispDoor({ ...parts, isGreeted: isWaking });
+      }
+      case "tcp":
+        throw new Error("A connection is dialled before its socket is accepted.");
+      case "udp":
+        return new UdpDoor(outlet, openDatagrams, now, visit.sid);
+      default:
+        return visit.door satisfies never;
+    }
+  }
+
+  override webSocketMessage(socket: WebSocket, message: ArrayBuffer | string): void {
+    this.#shell.onMessage(socket, message);
+  }
+  override webSocketClose(socket: WebSocket, code: number): void {
+    this.#shell.onClose(socket, code);
+  }
+  override webSocketError(socket: WebSocket): void {
+    this.#shell.onGone(socket);
+  }
+  override alarm(): void {
+    this.#shell.onAlarm();
+  }
+
+  /** The machine whose ports are published: the one that joined last. */
+  #machine(): StackHost | undefined {
+    let last: StackHost | undefined;
+    for (const door of this.#shell.doors) if (door instanceof L2Guest) last = door.host;
+    for (const { host } of this.#lobby.guests) last = host;
+    return last;
+  }
+
+  /** Ends what goes through a port that is published no more. */
+  stopPort(id: string): void {
+    this.#ports.stop(id);
+  }
+
+  /** Tells the pages of this session what is published. */
+  announcePorts(ports: Extract<TunnelNotice, { type: "ports" }>["ports"]): void {
+    this.#shell.rouseAll();
+    for (const guest of this.#lobby.guests) {
+      guest.carrier.notify({ type: "ports", ports });
+      guest.turn();
+    }
+    this.#shell.afterTurn();
+  }
+
+  /** The kill switch for one visitor. */
+  hangUp(): void {
+    for (const { carrier } of this.#lobby.guests)
+      carrier.bye(byeCodes.internetOff, "The operator has switched the internet off.", Date.now());
+  }
+
+  /** What this object knows for `/metrics`, and for tests of its bounds. */
+  metrics() {
+    let [flows, heldBytes] = [0, 0];
+    for (const door of this.#shell.doors) flows += door.streamCount;
+    for (const { carrier } of this.#lobby.guests) heldBytes += carrier.heldBytes;
+    return { ...this.#counts, ...this.#hall.metrics(), sockets: this.#shell.socketCount, flows, heldBytes };
+  }
+}

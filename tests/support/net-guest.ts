@@ -1,0 +1,342 @@
+import { randomBytes } from "node:crypto";
+import { WebSocket } from "ws";
+import { encodeAeroL2, receiveAeroL2 } from "#protocol/aero-l2.ts";
+import type { TunnelNotice } from "#protocol/tunnel-notices.ts";
+import { L2Session } from "#protocol/virga-l2-session.ts";
+import { frameCost } from "#protocol/virga-l2.ts";
+import { lanDefaults } from "../../durable-objects/net/lan.ts";
+import { parseIp } from "../../durable-objects/net/ip-text.ts";
+import { Stack } from "../../durable-objects/net/stack.ts";
+import type { Endpoint, FlowId, FlowTarget, World } from "../../durable-objects/net/world.ts";
+
+const now = (): number => performance.now();
+const GATEWAY_MAC = lanDefaults.gatewayMac;
+
+/** One end of a TCP connection in the guest. */
+export class GuestConnection {
+  readonly #guest: NetGuest;
+  readonly flow: FlowId;
+  readonly #waiters: (() => void)[] = [];
+  readonly pieces: Uint8Array[] = [];
+  receivedBytes = 0;
+  isOpen = false;
+  isEnded = false;
+  closed: "done" | "reset" | "timeout" | undefined;
+  /** While true nothing is read: the window closes. */
+  isPaused = false;
+  /** What has come is counted and not kept. */
+  discards = false;
+  onData: ((bytes: Uint8Array) => void) | undefined;
+
+  constructor(guest: NetGuest, flow: FlowId) {
+    this.#guest = guest;
+    this.flow = flow;
+  }
+  wake(): void {
+    for (const waiter of this.#waiters.splice(0)) waiter();
+  }
+  change(): Promise<void> {
+    return new Promise((resolve) => this.#waiters.push(resolve));
+  }
+
+  /** Waits for room as a socket's write would. Throws when the connection is gone. */
+  async write(bytes: Uint8Array): Promise<void> {
+    let at = 0;
+    while (at < bytes.length) {
+      if (this.closed) throw new Error(`the connection is ${this.closed}`);
+      const room = this.isOpen ? this.#guest.stack.room(this.flow) : 0;
+      if (room === 0) {
+        await this.change();
+        continue;
+      }
+      const part = bytes.slice(at, at + room);
+      this.#guest.stack.deliver(this.flow, part, now());
+      this.#guest.turn();
+      at += part.length;
+    }
+  }
+  end(): void {
+    this.#guest.stack.ended(this.flow, now());
+    this.#guest.turn();
+  }
+  abort(): void {
+    this.#guest.stack.reset(this.flow, now());
+    this.#guest.turn();
+  }
+  resume(): void {
+    this.isPaused = false;
+    this.#guest.took(this);
+  }
+  /** All that comes until FIN. Throws when the connection breaks before. */
+  async whole(): Promise<Buffer> {
+    while (!this.isEnded) {
+      if (this.closed) throw new Error(`the connection is ${this.closed}`);
+      await this.change();
+    }
+    return Buffer.concat(this.pieces);
+  }
+}
+
+/**
+ * A guest's TCP: the same stack in the other role. It owns 10.0.2.15, believes that every address is on its link at the
+ * gateway's hardware address, and opens flows "to" them. A stack that speaks with itself could share its own mistakes with
+ * itself; that it speaks with Linux is tested elsewhere.
+ */
+export class NetGuest implements World {
+  readonly address: string;
+  readonly #mac: Uint8Array;
+  readonly stack: Stack;
+  readonly #send: (frame: Uint8Array) => void;
+  readonly #flush: () => void;
+  readonly connections = new Map<FlowId, GuestConnection>();
+  readonly #unread = new Map<GuestConnection, number>();
+  #timer: NodeJS.Timeout | undefined;
+  /** What a server in the guest does with a connection; undefined: ports refuse. */
+  onAccept: ((connection: GuestConnection, port: number) => void) | undefined;
+  isGone = false;
+
+  constructor(send: (frame: Uint8Array) => void, flush: () => void, address = "10.0.2.15") {
+    this.#send = send;
+    this.#flush = flush;
+    this.address = address;
+    this.#mac = Uint8Array.of(2, 0, 0, 0, 1, parseIp(address)![3]!);
+    const { ipv6Prefix: _, ...lan } = lanDefaults;
+    const config = { ...lan, gatewayMac: this.#mac, gateway: address, prefixLength: 0 };
+    this.stack = new Stack({ ...config, secret: randomBytes(32), epochMs: Date.now() }, {}, this);
+  }
+
+  /** `mac`: where the address is, if not behind the gateway. */
+  knows(address: string, mac: Uint8Array = GATEWAY_MAC): void {
+    const frame = new Uint8Array(42);
+    frame.set(this.#mac, 0);
+    frame.set(mac, 6);
+    // An ARP request (RFC 826) from that address for somebody else: only its sender is learnt.
+    frame.set([8, 6, 0, 1, 8, 0, 6, 4, 0, 1], 12);
+    frame.set(mac, 22);
+    frame.set(parseIp(address)!, 28);
+    frame.set([255, 255, 255, 255], 38);
+    this.stack.onFrame(frame, now());
+  }
+
+  connect(address: string, port: number): GuestConnection {
+    this.knows(address);
+    const flow = this.stack.open({ address, port }, { address: this.address, port: 0 }, now());
+    if (flow === null) throw new Error("the guest has no room for a connection");
+    const connection = new GuestConnection(this, flow);
+    this.connections.set(flow, connection);
+    this.turn();
+    return connection;
+  }
+
+  onFrames(frames: readonly Uint8Array[]): void {
+    for (const frame of frames) this.stack.onFrame(frame, now());
+    this.turn();
+  }
+
+  /** At the end of everything. */
+  turn(): void {
+    if (this.isGone) return;
+    this.#flush();
+    const at = this.stack.pollAt();
+    clearTimeout(this.#timer);
+    if (at === undefined) return;
+    this.#timer = setTimeout(
+      () => {
+        this.stack.onTime(now());
+        this.turn();
+      },
+      Math.max(0, at - now()),
+    );
+  }
+
+  stop(): void {
+    this.isGone = true;
+    clearTimeout(this.#timer);
+  }
+
+  took(connection: GuestConnection): void {
+    const count = this.#unread.get(connection) ?? 0;
+    this.#unread.delete(connection);
+    if (count > 0) this.stack.written(connection.flow, count, now());
+    this.turn();
+  }
+
+  transmit(frame: Uint8Array): void {
+    this.#send(frame);
+  }
+  dial(flow: FlowId, target: FlowTarget): void {
+    queueMicrotask(() => {
+      if (!this.onAccept) this.stack.refused(flow, "refused", now());
+      else {
+        const connection = new GuestConnection(this, flow);
+        connection.isOpen = true;
+        this.connections.set(flow, connection);
+        this.knows(target.from.address);
+        this.stack.dialed(flow, now());
+        this.onAccept(connection, target.port);
+      }
+      this.turn();
+    });
+  }
+  send(flow: FlowId, bytes: Uint8Array): void {
+    const connection = this.connections.get(flow);
+    if (!connection) return;
+    connection.receivedBytes += bytes.length;
+    if (!connection.discards) connection.pieces.push(bytes);
+    this.#unread.set(connection, (this.#unread.get(connection) ?? 0) + bytes.length);
+    queueMicrotask(() => {
+      connection.onData?.(bytes);
+      if (!connection.isPaused) this.took(connection);
+      connection.wake();
+    });
+  }
+  finish(flow: FlowId): void {
+    const connection = this.connections.get(flow);
+    if (!connection) return;
+    connection.isEnded = true;
+    queueMicrotask(() => connection.wake());
+  }
+  closed(flow: FlowId, why: "done" | "reset" | "timeout"): void {
+    const connection = this.connections.get(flow);
+    if (!connection) return;
+    this.connections.delete(flow);
+    connection.closed = why;
+    queueMicrotask(() => connection.wake());
+  }
+  roomy(flow: FlowId): void {
+    const connection = this.connections.get(flow);
+    queueMicrotask(() => connection?.wake());
+  }
+  opened(flow: FlowId): void {
+    const connection = this.connections.get(flow);
+    if (!connection) return;
+    connection.isOpen = true;
+    queueMicrotask(() => connection.wake());
+  }
+  resolve(): void {}
+  datagram(_from: Endpoint, _to: Endpoint, _payload: Uint8Array): void {}
+}
+
+/** Where frames are lost on their way, for soaks: a share of them, from a seed. */
+export interface Loss {
+  readonly share: number;
+  readonly random: () => number;
+}
+
+/** A guest behind a `virga-l2-v1` socket, which it makes anew when it is cut. */
+export class VirgaGuest {
+  readonly guest: NetGuest;
+  readonly #url: string;
+  readonly #headers: Record<string, string>;
+  readonly #session = new L2Session("client", { queueBytes: 4 * 2 ** 20 });
+  readonly notices: TunnelNotice[] = [];
+  readonly #waiters: (() => void)[] = [];
+  #socket: WebSocket | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #isStopped = false;
+  /** Sessions that began; more than one: the tunnel has forgotten us in between. */
+  sessions = 0;
+  resumed = 0;
+  loss: Loss | undefined;
+
+  constructor(url: string, options: { headers?: Record<string, string>; address?: string } = {}) {
+    this.#url = url;
+    this.#headers = options.headers ?? {};
+    this.guest = new NetGuest(
+      (frame) => {
+        if (!this.#isLost()) this.#session.queue(frame);
+      },
+      () => this.#flush(),
+      options.address,
+    );
+    this.#connect();
+  }
+
+  #isLost(): boolean {
+    return this.loss !== undefined && this.loss.random() < this.loss.share;
+  }
+
+  #connect(): void {
+    const socket = new WebSocket(this.#url, ["virga-l2-v1"], {
+      perMessageDeflate: false,
+      headers: this.#headers,
+    });
+    this.#socket = socket;
+    socket.on("open", () => {
+      this.#session.attach();
+      this.#flush();
+    });
+    socket.on("message", (message: Buffer) => this.#onMessage(new Uint8Array(message)));
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      if (this.#socket !== socket) return;
+      this.#session.detach(now());
+      if (!this.#isStopped) setTimeout(() => this.#isStopped || this.#connect(), 50);
+    });
+  }
+
+  #onMessage(message: Uint8Array): void {
+    const received = this.#session.onMessage(message, now());
+    if (received.opened) {
+      if (received.opened.resumed) this.resumed++;
+      else this.sessions++;
+      for (const waiter of this.#waiters.splice(0)) waiter();
+    }
+    if (received.notice !== undefined) this.notices.push(JSON.parse(received.notice) as TunnelNotice);
+    if (received.fault !== undefined || received.bye) this.#socket?.terminate();
+    const kept = received.frames.filter(() => !this.#isLost());
+    if (received.frames.length > 0) {
+      this.guest.onFrames(kept);
+      this.#session.consume(
+        received.frames.reduce((sum, frame) => sum + frameCost(frame), 0),
+        now(),
+      );
+    }
+    this.#flush();
+  }
+
+  #flush(): void {
+    if (this.#socket?.readyState === WebSocket.OPEN)
+      for (const message of this.#session.flush(now())) this.#socket.send(message);
+    const at = this.#session.pollAt();
+    clearTimeout(this.#timer);
+    if (at !== undefined) this.#timer = setTimeout(() => this.#flush(), Math.max(0, at - now()));
+  }
+
+  /** Until the session is open. */
+  async ready(): Promise<this> {
+    while (!this.#session.isOpen) await new Promise<void>((resolve) => this.#waiters.push(resolve));
+    return this;
+  }
+  /** Cuts the socket as a lost network would; the session goes on with the next one. */
+  cut(): void {
+    this.#socket?.terminate();
+  }
+  stop(): void {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    this.guest.stop();
+    this.#socket?.terminate();
+  }
+}
+
+/** A guest behind a socket that carries one frame per message: `aero-l2-tunnel-v1`, or bare frames. */
+export async function frameGuest(
+  url: string,
+  kind: "aero" | "raw",
+): Promise<{ guest: NetGuest; socket: WebSocket }> {
+  const protocols = kind === "aero" ? ["aero-l2-tunnel-v1"] : [];
+  const socket = new WebSocket(url, protocols, { perMessageDeflate: false });
+  const send = (frame: Uint8Array): void => socket.send(kind === "aero" ? encodeAeroL2.frame(frame) : frame);
+  const guest = new NetGuest(send, () => {});
+  socket.on("message", (message: Buffer) => {
+    const bytes = new Uint8Array(message);
+    if (kind === "raw") return guest.onFrames([bytes]);
+    const verdict = receiveAeroL2("client", bytes);
+    if (verdict.kind !== "message") return undefined;
+    if (verdict.message.type === "ping") socket.send(encodeAeroL2.pong(verdict.message.payload));
+    return verdict.message.type === "frame" ? guest.onFrames([verdict.message.payload]) : undefined;
+  });
+  await new Promise((resolve, reject) => socket.on("open", resolve).on("error", reject));
+  return { guest, socket };
+}
