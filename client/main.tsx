@@ -3,6 +3,7 @@ import "@fontsource-variable/jetbrains-mono/wght.css";
 import { Route, Router } from "@solidjs/router";
 import { createEffect, lazy } from "solid-js";
 import { render } from "solid-js/web";
+import { DroppedFile } from "./components/dropped-file.tsx";
 import { settings } from "./machine/settings.ts";
 import { registerServiceWorker } from "./register-service-worker.ts";
 import { Browser } from "./routes/browser.tsx";
@@ -19,12 +20,15 @@ function App() {
     else document.documentElement.dataset["theme"] = theme;
   });
   return (
-    <Router>
-      <Route path="/" component={Gallery} />
-      <Route path="/m/:slug" component={Machine} />
-      <Route path="/browser" component={Browser} />
-      <Route path="*" component={NotFound} />
-    </Router>
+    <>
+      <Router>
+        <Route path="/" component={Gallery} />
+        <Route path="/m/:slug" component={Machine} />
+        <Route path="/browser" component={Browser} />
+        <Route path="*" component={NotFound} />
+      </Router>
+      <DroppedFile />
+    </>
   );
 }
 

@@ -135,6 +135,20 @@ test("a second tab with the same machine says that it is open elsewhere", async 
   expect(await consoleOf(page).run("echo unharmed")).toBe("unharmed");
 });
 
+test("a file dropped on the page does not replace the machine: the page says what to do with it", async () => {
+  const dropped = await page.evaluate(() => {
+    const data = new DataTransfer();
+    data.items.add(new File(["not a disk"], "holiday.jpg"));
+    const event = new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
+    return !document.querySelector(".screen")!.dispatchEvent(event);
+  });
+  expect(dropped).toBe(true);
+  const words = page.getByText("was not opened, and nothing was changed.");
+  await words.waitFor();
+  expect(await words.innerText()).toContain("holiday.jpg");
+  expect(await consoleOf(page).run("echo unharmed")).toBe("unharmed");
+});
+
 test("nothing above made the page complain", () => {
   expect(trouble.filter((line) => !line.includes("404"))).toEqual([]);
 });
