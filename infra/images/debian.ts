@@ -33,6 +33,8 @@ const DROPPED = [
   /^var\/lib\/(dpkg|systemd\/catalog)\/[^/]*(-old|database)$/,
   /^etc\/(passwd|group|shadow|gshadow|subuid|subgid)-$/,
   /^etc\/(resolv\.conf|\.pwd\.lock)$/,
+  // Where the packages came from on the host that built this; the guest has sources of its own.
+  /^etc\/apt\/sources\.list\.d\/./,
   // The hardware database, 20 MB, names devices that no virtual machine has.
   /^(usr\/)?lib\/udev\/hwdb\.(d\/.|bin)/,
   /^boot\/./,
@@ -97,6 +99,7 @@ function configure(builder: TreeBuilder, sources: string): void {
   builder
     .file("etc/fstab", "/dev/vda1 / ext4 noatime 0 0\n")
     .file("etc/apt/sources.list", sources)
+    .file("etc/apt/apt.conf.d/90virga", guest("apt.conf"))
     .file("etc/locale.conf", "LANG=C.UTF-8\n");
   builder
     .file("etc/motd", "")
