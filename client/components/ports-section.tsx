@@ -5,7 +5,7 @@ import { describe } from "../failure-text.ts";
 import { listPorts, publishPort, stopPort } from "../machine/sharing.ts";
 
 const accessWords: { readonly [Access in PortAccess]: string } = {
-  private: "only you",
+  private: "you",
   link: "who has the link",
   public: "everybody",
 };
