@@ -53,6 +53,15 @@ describe.skipIf(!isBuilt)(
       expect(answer["verifiedBytes"]).toBeGreaterThan(1_000_000);
     }, 120_000);
 
+    test("it has a network card unless told otherwise, at the place of its model", async () => {
+      const cards = "cat /sys/bus/pci/devices/0000:00:0[568].0/device; true";
+      const plugged = async (...args: string[]) =>
+        (await virga("run", "tiny", ...args, "--exec", cards)).stdout;
+      expect(await plugged()).toMatch(/^0x1041\n$/);
+      expect(await plugged("--net-model", "rtl8139")).toMatch(/^0x8139\n$/);
+      expect(await plugged("--net", "none")).toMatch(/No such file/);
+    }, 240_000);
+
     test("what comes from a pipe is typed at the prompt, and power-off ends it", async () => {
       const child = execFile(process.execPath, [cli, "run", "tiny"]);
       let said = "";
