@@ -1,91 +1,98 @@
-import { addBytes, checksumOf, isIntact } from "./wire/checksum.ts";
-import {
-  type Packet,
-  type Route,
-  headerBytesOf,
-  payloadSum,
-  protocols,
-  sealPayload,
-  startPacket,
-} from "./wire/ip.ts";
+import type { IpOutput } from "./ip-output.ts";
+import { TokenBucket } from "./token-bucket.ts";
+import { type Ip, isMulticast, isUnspecified, pseudoSum, readIp } from "./wire/address.ts";
+import { checksum, sum } from "./wire/checksum.ts";
+import { ICMP_BYTES, type Icmp, icmpTypes, icmpv6Types, writeIcmp } from "./wire/icmp.ts";
+import { IPV4_BYTES, type IpHeader, protocols, writeIpv4 } from "./wire/ipv4.ts";
+import { IPV6_BYTES, writeIpv6 } from "./wire/ipv6.ts";
 
-/** ICMP (RFC 792) and the part of ICMPv6 (RFC 4443) that is not neighbour discovery: echo and errors. */
-const ICMP_BYTES = 8;
-/** RFC 1812 §4.3.2.3 and RFC 4443 §2.4: as much of the packet as fits into the smallest link. */
-const QUOTE_BYTES = { 4: 548, 6: 1232 } as const;
+/** RFC 1812 §4.3.2.8 and RFC 4443 §2.4 (f) want a limit and leave its size open. */
+const ERRORS_PER_SECOND = 100;
+const ERROR_BURST = 50;
+/** What an error quotes: RFC 1812 §4.3.2.3 up to 576 bytes in all, RFC 4443 §2.4 (c) up to IPv6's least MTU. */
+const QUOTE_BYTES = { 4: 576 - IPV4_BYTES - ICMP_BYTES, 6: 1280 - IPV6_BYTES - ICMP_BYTES } as const;
 
-/** Errors as both families write them: type and code. */
-export const icmpErrors = {
+/** Why a datagram is not carried. Type and code for IPv4 (RFC 792, RFC 1812 §5.2.7.1) and for IPv6 (RFC 4443 §3). */
+const errors = {
   host: { 4: [3, 1], 6: [1, 3] },
-  port: { 4: [3, 3], 6: [1, 4] },
   protocol: { 4: [3, 2], 6: [4, 1] },
-  prohibited: { 4: [3, 13], 6: [1, 1] },
+  port: { 4: [3, 3], 6: [1, 4] },
   tooBig: { 4: [3, 4], 6: [2, 0] },
-  expired: { 4: [11, 0], 6: [3, 0] },
-} as const;
-export type IcmpError = keyof typeof icmpErrors;
+  prohibited: { 4: [3, 13], 6: [1, 1] },
+  timeExceeded: { 4: [11, 0], 6: [3, 0] },
+} as const satisfies Record<string, Record<4 | 6, readonly [type: number, code: number]>>;
+export type IcmpError = keyof typeof errors;
 
-const ECHO = { 4: { request: 8, reply: 0 }, 6: { request: 128, reply: 129 } } as const;
+/** ICMP and ICMPv6 of the gateway: answers to echo, and errors about what the guest sent. */
+export class IcmpOutput {
+  readonly #ip: IpOutput;
+  readonly #gateways: { readonly 4: Ip; readonly 6: Ip | undefined };
+  readonly #budget = new TokenBucket(ERRORS_PER_SECOND, ERROR_BURST);
 
-export const isIcmpIntact = (packet: Packet): boolean =>
-  packet.family === 6
-    ? isIntact(payloadSum(packet))
-    : isIntact(addBytes(0, packet.view, packet.start, packet.end));
+  constructor(ip: IpOutput, gateways: { readonly 4: Ip; readonly 6: Ip | undefined }) {
+    this.#ip = ip;
+    this.#gateways = gateways;
+  }
 
-export const isEchoRequest = (packet: Packet): boolean =>
-  packet.end - packet.start >= ICMP_BYTES &&
-  packet.frame[packet.start] === ECHO[packet.family].request &&
-  packet.frame[packet.start + 1] === 0;
+  /** RFC 792: the same identifier, number and text. Larger answers than the MTU go in fragments. */
+  echoReply(from: Ip, to: Ip, view: DataView, echo: Icmp): void {
+    const message = new Uint8Array(ICMP_BYTES + echo.end - echo.payload);
+    message.set(
+      new Uint8Array(view.buffer, view.byteOffset + echo.payload, echo.end - echo.payload),
+      ICMP_BYTES,
+    );
+    const type = from.version === 4 ? icmpTypes.echoReply : icmpv6Types.echoReply;
+    this.#send(from, to, type, 0, echo.rest, message);
+  }
 
-function seal(frame: Uint8Array, route: Route): void {
-  const start = headerBytesOf(route);
-  if (route.to.length === 16) return sealPayload(frame, route, protocols.icmpv6, start + 2);
-  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-  view.setUint16(start + 2, checksumOf(addBytes(0, view, start, frame.length)));
+  /** About a datagram of the guest; `rest` is the MTU when it was too big. */
+  about(view: DataView, header: IpHeader, error: IcmpError, nowMs: number, rest = 0): void {
+    if (header.fragmentOffset > 0 || isErrorItself(view, header)) return;
+    const to = readIp(view, header.source, header.version);
+    const destination = readIp(view, header.destination, header.version);
+    if (isMulticast(destination) || isMulticast(to) || isUnspecified(to)) return;
+    const length = Math.min(header.end - header.start, QUOTE_BYTES[header.version]);
+    const quote = new Uint8Array(view.buffer, view.byteOffset + header.start, length);
+    this.#error(to, error, nowMs, rest, quote);
+  }
+
+  /** About a datagram that is gone: its header is made again from its ends, and the first 8 bytes of its payload given. */
+  aboutEnds(from: Ip, to: Ip, protocol: number, first8: Uint8Array, error: IcmpError, nowMs: number): void {
+    const headerBytes = from.version === 4 ? IPV4_BYTES : IPV6_BYTES;
+    const quote = new Uint8Array(headerBytes + 8);
+    const view = new DataView(quote.buffer);
+    const fields = { from, to, protocol, ttl: 64 };
+    if (from.version === 4)
+      writeIpv4(view, 0, { ...fields, length: headerBytes + 8, identification: 0, fragment: 0 });
+    else writeIpv6(view, 0, { ...fields, length: 8 });
+    quote.set(first8, headerBytes);
+    this.#error(from, error, nowMs, 0, quote);
+  }
+
+  #error(to: Ip, error: IcmpError, nowMs: number, rest: number, quote: Uint8Array): void {
+    const from = this.#gateways[to.version];
+    if (!from || !this.#budget.take(nowMs)) return;
+    const [type, code] = errors[error][to.version];
+    const message = new Uint8Array(ICMP_BYTES + quote.length);
+    message.set(quote, ICMP_BYTES);
+    this.#send(from, to, type, code, rest, message);
+  }
+
+  #send(from: Ip, to: Ip, type: number, code: number, rest: number, message: Uint8Array): void {
+    const view = new DataView(message.buffer);
+    writeIcmp(view, 0, type, code, rest);
+    const protocol = from.version === 4 ? protocols.icmp : protocols.icmpv6;
+    const pseudo = from.version === 4 ? 0 : pseudoSum(from, to, protocol, message.length);
+    view.setUint16(2, checksum(sum(view, 0, message.length, pseudo)));
+    this.#ip.send(from, to, protocol, message);
+  }
 }
 
-const protocolOf = (route: Route): number => (route.to.length === 4 ? protocols.icmp : protocols.icmpv6);
-
-/** The reply to an echo request: the same identifier, number and data. */
-export function echoReply(packet: Packet, route: Route): Uint8Array<ArrayBuffer> {
-  const frame = startPacket(route, protocolOf(route), packet.end - packet.start);
-  const start = headerBytesOf(route);
-  frame.set(packet.frame.subarray(packet.start, packet.end), start);
-  frame[start] = ECHO[packet.family].reply;
-  frame[start + 2] = frame[start + 3] = 0;
-  seal(frame, route);
-  return frame;
+/** RFC 1122 §3.2.2 and RFC 4443 §2.4 (e): no error about an error. What is too short to tell counts as one. */
+function isErrorItself(view: DataView, header: IpHeader): boolean {
+  if (header.protocol === protocols.icmpv6)
+    return header.end <= header.payload || view.getUint8(header.payload) < 128;
+  if (header.protocol !== protocols.icmp) return false;
+  const type = header.end > header.payload ? view.getUint8(header.payload) : icmpTypes.unreachable;
+  return type !== icmpTypes.echo && type !== icmpTypes.echoReply;
 }
-
-/** An error about a packet, quoting its beginning. `more`: the second word of the header, the next hop's MTU for `tooBig`. */
-export function icmpError(
-  error: IcmpError,
-  family: 4 | 6,
-  quoted: Uint8Array,
-  route: Route,
-  more = 0,
-): Uint8Array<ArrayBuffer> {
-  const quote = quoted.subarray(0, QUOTE_BYTES[family]);
-  const frame = startPacket(route, protocolOf(route), ICMP_BYTES + quote.length);
-  const start = headerBytesOf(route);
-  const [type, code] = icmpErrors[error][family];
-  frame[start] = type;
-  frame[start + 1] = code;
-  new DataView(frame.buffer).setUint32(start + 4, more);
-  frame.set(quote, start + ICMP_BYTES);
-  seal(frame, route);
-  return frame;
-}
-
-/** RFC 1122 §3.2.2: no error about an error, a fragment that is not the first, or what was sent to a group. */
-export function mayBeAnsweredByError(packet: Packet): boolean {
-  const { family, frame, start, end, destination, source, fragment } = packet;
-  if (fragment && fragment.offset > 0) return false;
-  if (source.every((byte) => byte === 0) || isGroup(source) || isGroup(destination)) return false;
-  if (packet.protocol !== (family === 4 ? protocols.icmp : protocols.icmpv6)) return true;
-  const type = start < end ? frame[start]! : 0;
-  return family === 4 ? type === 8 || type === 13 || type === 17 : type >= 128;
-}
-
-const isGroup = (address: Uint8Array): boolean =>
-  address.length === 4 ? address[0]! >= 224 : address[0] === 0xff;

@@ -1,24 +1,88 @@
-/** Who on the LAN has which address, learnt from what they send (RFC 826, RFC 4861 §7.2). Bounded; the oldest goes. */
+import type { Ip } from "./wire/address.ts";
+import type { Mac } from "./wire/ethernet.ts";
+
+/** More machines than a LAN has leases for; the one that was silent longest goes first. */
 const MAX_NEIGHBOURS = 256;
+/** Frames that wait for one address to be resolved (RFC 1122 §2.3.2.2 wants one at least), and for all of them. */
+const MAX_WAITING_EACH = 3;
+const MAX_WAITING_ADDRESSES = 16;
+/** RFC 4861 §10: MAX_MULTICAST_SOLICIT and RETRANS_TIMER; ARP has no numbers of its own. */
+const SOLICITATIONS = 3;
+const SOLICIT_MS = 1000;
 
+interface Waiting {
+  readonly ip: Ip;
+  readonly frames: Uint8Array[];
+  asked: number;
+  askAgainAt: number;
+}
+
+/** Who has which address: the ARP table and the neighbour cache in one. Learned from everything that a guest sends. */
 export class Neighbours {
-  readonly #macs = new Map<string, Uint8Array>();
+  readonly #ipv4 = new Map<number, Mac>();
+  readonly #ipv6 = new Map<string, Mac>();
+  readonly #waiting = new Map<string, Waiting>();
+  /** Asks for an address, by ARP or by a neighbour solicitation. */
+  readonly #solicit: (ip: Ip) => void;
+  readonly #transmit: (frame: Uint8Array) => void;
 
-  learn(address: Uint8Array, mac: Uint8Array): void {
-    // Groups and "nobody" have no hardware address.
-    if ((mac[0]! & 1) === 1 || address.every((byte) => byte === 0) || isGroup(address)) return;
-    const key = address.join();
-    const known = this.#macs.get(key);
-    if (known && known.every((byte, at) => byte === mac[at])) return;
-    this.#macs.delete(key);
-    if (this.#macs.size >= MAX_NEIGHBOURS) this.#macs.delete(this.#macs.keys().next().value!);
-    this.#macs.set(key, mac.slice());
+  constructor(solicit: (ip: Ip) => void, transmit: (frame: Uint8Array) => void) {
+    this.#solicit = solicit;
+    this.#transmit = transmit;
   }
 
-  find(address: Uint8Array): Uint8Array | undefined {
-    return this.#macs.get(address.join());
+  macOf(ip: Ip): Mac | undefined {
+    return ip.version === 4 ? this.#ipv4.get(ip.d) : this.#ipv6.get(ip.text);
+  }
+
+  learn(ip: Ip, mac: Mac): void {
+    if (ip.version === 4) put(this.#ipv4, ip.d, mac);
+    else put(this.#ipv6, ip.text, mac);
+    const waiting = this.#waiting.get(ip.text);
+    if (!waiting) return;
+    this.#waiting.delete(ip.text);
+    for (const frame of waiting.frames) {
+      new DataView(frame.buffer, frame.byteOffset).setUint16(0, Math.floor(mac / 0x1_0000_0000));
+      new DataView(frame.buffer, frame.byteOffset).setUint32(2, mac >>> 0);
+      this.#transmit(frame);
+    }
+  }
+
+  /** Keeps a frame whose receiver's hardware address is not known yet, and asks for it. */
+  hold(ip: Ip, frame: Uint8Array, nowMs: number): void {
+    const known = this.#waiting.get(ip.text);
+    if (known) {
+      if (known.frames.length < MAX_WAITING_EACH) known.frames.push(frame);
+      return;
+    }
+    if (this.#waiting.size >= MAX_WAITING_ADDRESSES) return;
+    this.#waiting.set(ip.text, { ip, frames: [frame], asked: 1, askAgainAt: nowMs + SOLICIT_MS });
+    this.#solicit(ip);
+  }
+
+  onTime(nowMs: number): void {
+    for (const [text, waiting] of this.#waiting) {
+      if (waiting.askAgainAt > nowMs) continue;
+      if (waiting.asked >= SOLICITATIONS) {
+        this.#waiting.delete(text);
+        continue;
+      }
+      waiting.asked++;
+      waiting.askAgainAt = nowMs + SOLICIT_MS;
+      this.#solicit(waiting.ip);
+    }
+  }
+
+  pollAt(): number {
+    let soonest = Infinity;
+    for (const { askAgainAt } of this.#waiting.values()) soonest = Math.min(soonest, askAgainAt);
+    return soonest;
   }
 }
 
-const isGroup = (address: Uint8Array): boolean =>
-  address.length === 4 ? address[0]! >= 224 : address[0] === 0xff;
+function put<Key>(map: Map<Key, Mac>, key: Key, mac: Mac): void {
+  if (map.get(key) === mac) return;
+  map.delete(key);
+  map.set(key, mac);
+  if (map.size > MAX_NEIGHBOURS) map.delete(map.keys().next().value!);
+}

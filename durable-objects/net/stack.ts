@@ -1,34 +1,31 @@
-import { Allowance } from "./allowance.ts";
-import { answerArp, parseArp } from "./arp.ts";
-import {
-  ALL_NODES,
-  groupMac,
-  isFromThisLink,
-  linkLocal,
-  ndTypes,
-  neighbourAdvertisement,
-  routerAdvertisement,
-  solicitedTarget,
-} from "./discovery.ts";
-import { Fragments } from "./fragments.ts";
-import {
-  echoReply,
-  icmpError,
-  type IcmpError,
-  isEchoRequest,
-  isIcmpIntact,
-  mayBeAnsweredByError,
-} from "./icmp.ts";
-import { formatIp, parseIp } from "./ip-text.ts";
+import { DnsStream } from "./dns-stream.ts";
+import { IcmpOutput } from "./icmp.ts";
+import { Ipv4Input } from "./ipv4-input.ts";
+import { Ipv6Input } from "./ipv6-input.ts";
+import { IpOutput } from "./ip-output.ts";
+import { Ndp, ipv6Gateway } from "./ndp.ts";
 import { Neighbours } from "./neighbours.ts";
+import { Reassembly } from "./reassembly.ts";
 import type { Services } from "./service.ts";
-import { TcpLayer } from "./tcp/layer.ts";
-import { joinedPacket, parseUdp, writeUdp } from "./udp.ts";
-import { BROADCAST, ETHERNET_BYTES, etherTypes, isFor } from "./wire/ethernet.ts";
-import { type Packet, type Route, parseIpv4, parseIpv6, protocols } from "./wire/ip.ts";
+import type { Connection } from "./tcp/connection.ts";
+import { Tcp } from "./tcp/tcp.ts";
+import { Udp } from "./udp.ts";
+import { type Ip, ipOf } from "./wire/address.ts";
+import { ARP_BYTES, arpOperations, readArp, writeArp } from "./wire/arp.ts";
+import {
+  BROADCAST_MAC,
+  ETHERNET_BYTES,
+  type Mac,
+  etherTypes,
+  isGroupMac,
+  readMac,
+  writeEthernet,
+} from "./wire/ethernet.ts";
+import { protocols } from "./wire/ipv4.ts";
 import type {
   Endpoint,
   FlowId,
+  FlowTarget,
   FlowView,
   NetworkStack,
   QueryId,
@@ -37,309 +34,275 @@ import type {
   World,
 } from "./world.ts";
 
-/** RFC 1812 §4.3.2.8: errors are few, whatever provokes them. */
-const ERRORS_PER_SECOND = 50;
-const DHCP_SERVER = 67,
-  DHCP_CLIENT = 68,
-  DNS = 53;
+const DNS_PORT = 53;
+
+export interface StackOptions {
+  /** The world carries UDP to port 443. Otherwise the guest hears at once that nobody does, and goes on over TCP. */
+  readonly takesQuic?: boolean;
+}
 
 /**
- * A userspace TCP/IP stack as the gateway of a small LAN: it answers for itself (ARP, neighbour discovery, ping, DHCP, DNS,
- * NTP) and ends every TCP connection that a guest opens to the world, which `World` then makes. Pure: see `world.ts`.
- * Frames given to `onFrame` belong to the stack from then on.
+ * The LAN's gateway: Ethernet in and out, flows of TCP and datagrams of UDP towards the world. Every flow that was dialled
+ * or opened ends with exactly one call of `World.closed`, whoever ended it, and "done" waits until the host has written all
+ * that it was given; calls about a flow that is over do nothing.
+ * The bytes of a frame given to `onFrame` belong to the stack: what it gives to the world may be views on them.
  */
 export class Stack implements NetworkStack {
-  readonly #config: StackConfig;
-  readonly #services: Services;
   readonly #world: World;
-  readonly #tcp: TcpLayer;
-  readonly #neighbours = new Neighbours();
-  readonly #fragments = new Fragments();
-  readonly #errors = new Allowance(ERRORS_PER_SECOND, ERRORS_PER_SECOND);
-  readonly #mac: Uint8Array;
-  readonly #gateway: Uint8Array;
-  readonly #mask: number;
-  readonly #prefix6: Uint8Array | undefined;
-  readonly #own6: readonly Uint8Array[];
-  #packetId = 0;
+  readonly #services: Services;
+  readonly #mac: Mac;
+  readonly #gateway: Ip;
+  readonly #gateway6: Ip | undefined;
+  readonly #neighbours: Neighbours;
+  readonly #ip: IpOutput;
+  readonly #icmp: IcmpOutput;
+  readonly #tcp: Tcp;
+  readonly #udp: Udp;
+  readonly #ndp: Ndp | undefined;
+  readonly #reassembly = new Reassembly();
+  readonly #ipv4: Ipv4Input;
+  readonly #ipv6: Ipv6Input | undefined;
+  readonly #streams = new Map<FlowId, DnsStream>();
+  /** What the stack's own services answer to TCP: done when TCP has finished its call of the world. */
+  readonly #later: (() => void)[] = [];
+  #view: DataView = new DataView(new ArrayBuffer(0));
+  #nowMs = 0;
 
   /** Throws RangeError for a configuration that is none. */
-  constructor(config: StackConfig, services: Services, world: World) {
-    const gateway = parseIp(config.gateway);
-    const prefix = config.ipv6Prefix === undefined ? undefined : parseIp(config.ipv6Prefix);
-    if (gateway?.length !== 4 || prefix === null || prefix?.length === 4)
-      throw new RangeError("A LAN has an IPv4 gateway, and perhaps an IPv6 prefix.");
-    this.#config = config;
-    this.#services = services;
+  constructor(config: StackConfig, services: Services, world: World, options: StackOptions = {}) {
     this.#world = world;
-    this.#mac = config.gatewayMac;
+    this.#services = services;
+    const { gatewayMac } = config;
+    this.#mac = readMac(new DataView(gatewayMac.buffer, gatewayMac.byteOffset, 6), 0);
+    const gateway = ipOf(config.gateway);
+    if (gateway?.version !== 4) throw new RangeError(`${config.gateway} is no IPv4 address`);
     this.#gateway = gateway;
-    this.#mask = config.prefixLength === 0 ? 0 : (-1 << (32 - config.prefixLength)) >>> 0;
-    this.#prefix6 = prefix;
-    const own = linkLocal(this.#mac);
-    this.#own6 = prefix ? [own, globalAddress(prefix)] : [own];
-    this.#tcp = new TcpLayer(config, services, world, {
-      transmit: (frame) => world.transmit(frame),
-      routeTo: (guest, other) => this.#routeTo(guest, other),
-      isOwn: (address) => this.#isOwn(address),
-      refuse: (quoted, family, error, nowMs) => this.#tellError(quoted, family, error, nowMs),
+    const transmit = (frame: Uint8Array) => world.transmit(frame);
+    this.#neighbours = new Neighbours((ip) => this.#solicit(ip), transmit);
+    this.#ip = new IpOutput(this.#mac, config.mtu, this.#neighbours, transmit);
+    const gateway6 = config.ipv6Prefix === undefined ? undefined : ipv6Gateway(config.ipv6Prefix, this.#mac);
+    this.#gateway6 = gateway6?.global;
+    this.#ndp = gateway6 && new Ndp(this.#ip, this.#neighbours, gateway6, this.#mac);
+    this.#icmp = new IcmpOutput(this.#ip, { 4: gateway, 6: gateway6?.global });
+    this.#tcp = new Tcp(config, this.#tcpWorld(), this.#ip, {
+      nameOf: (ip) => services.dns?.nameOf(ip.text),
+      onDialTimeout: (c) => this.#quoteSyn(c, "host"),
     });
+    this.#udp = new Udp(this.#ip, world, services, gateway, options.takesQuic === true);
+    const parts = {
+      neighbours: this.#neighbours,
+      reassembly: this.#reassembly,
+      icmp: this.#icmp,
+      tcp: this.#tcp,
+      udp: this.#udp,
+    };
+    this.#ipv4 = new Ipv4Input(parts, gateway, config);
+    this.#ipv6 = gateway6 && new Ipv6Input(parts, gateway6, config, this.#ndp!);
+  }
+
+  /** What is held now: payload and connections, for metrics and for tests of the bounds. */
+  get counts() {
+    return { ...this.#tcp.counts, reassembling: this.#reassembly.heldBytes } as const;
+  }
+
+  #enter(nowMs: number): void {
+    this.#nowMs = nowMs;
+    this.#ip.at(nowMs);
+    this.#tcp.at(nowMs);
+  }
+
+  #leave(): void {
+    for (let next = this.#later.shift(); next; next = this.#later.shift()) next();
   }
 
   onFrame(frame: Uint8Array, nowMs: number): void {
-    if (frame.length < ETHERNET_BYTES || !isFor(frame, this.#mac)) return;
-    const type = (frame[12]! << 8) | frame[13]!;
-    if (type === etherTypes.arp) return this.#onArp(frame);
-    const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-    const packet =
-      type === etherTypes.ipv4
-        ? parseIpv4(frame, view)
-        : type === etherTypes.ipv6 && this.#prefix6
-          ? parseIpv6(frame, view)
-          : null;
-    if (packet) this.#onPacket(packet, nowMs);
+    this.#enter(nowMs);
+    if (frame.length < ETHERNET_BYTES) return;
+    // Frames of one message share a buffer; one view serves them all.
+    if (this.#view.buffer !== frame.buffer) this.#view = new DataView(frame.buffer);
+    const view = this.#view;
+    const start = frame.byteOffset;
+    const end = start + frame.length;
+    const to = readMac(view, start);
+    const from = readMac(view, start + 6);
+    if ((to !== this.#mac && !isGroupMac(to)) || isGroupMac(from) || from === this.#mac) return;
+    const type = view.getUint16(start + 12);
+    const payload = start + ETHERNET_BYTES;
+    if (type === etherTypes.ipv4) this.#ipv4.onPacket(view, payload, end, from, nowMs);
+    else if (type === etherTypes.ipv6) this.#ipv6?.onPacket(view, payload, end, from, nowMs);
+    else if (type === etherTypes.arp) this.#onArp(view, payload, end);
+    this.#leave();
+  }
+
+  /** RFC 826, and RFC 5227: a probe has no sender's address, is answered for the gateway's and teaches nothing. */
+  #onArp(view: DataView, start: number, end: number): void {
+    const arp = readArp(view, start, end);
+    if (!arp || isGroupMac(arp.senderMac)) return;
+    if (this.#ipv4.isGuest(arp.sender))
+      this.#neighbours.learn(this.#ipv4.ipOfWord(arp.sender), arp.senderMac);
+    if (arp.operation !== arpOperations.request || arp.target !== this.#gateway.d) return;
+    this.#sendArp(arpOperations.reply, arp.senderMac, arp.sender, arp.senderMac);
+  }
+
+  #sendArp(operation: number, to: Mac, target: number, targetMac: Mac): void {
+    const { slab } = this.#ip;
+    const at = slab.take(ETHERNET_BYTES + ARP_BYTES);
+    writeEthernet(slab.view, at, to, this.#mac, etherTypes.arp);
+    const arp = { operation, senderMac: this.#mac, sender: this.#gateway.d, target };
+    writeArp(slab.view, at + ETHERNET_BYTES, arp, targetMac);
+    this.#world.transmit(slab.cut(at, ETHERNET_BYTES + ARP_BYTES));
+  }
+
+  #solicit(ip: Ip): void {
+    if (ip.version === 6) this.#ndp?.solicit(ip);
+    else this.#sendArp(arpOperations.request, BROADCAST_MAC, ip.d, 0);
+  }
+
+  /** The world as TCP sees it: connections to port 53 of the gateway end in the resolver. */
+  #tcpWorld(): World {
+    const world = this.#world;
+    return {
+      transmit: (frame) => world.transmit(frame),
+      dial: (flow, target) => {
+        if (!this.#dialResolver(flow, target)) world.dial(flow, target);
+      },
+      send: (flow, bytes) => {
+        const stream = this.#streams.get(flow);
+        if (!stream) return world.send(flow, bytes);
+        this.#later.push(() => stream.onBytes(bytes, this.#nowMs));
+        return undefined;
+      },
+      finish: (flow) => {
+        if (!this.#streams.has(flow)) return world.finish(flow);
+        this.#later.push(() => this.#tcp.ended(flow));
+        return undefined;
+      },
+      closed: (flow, why) => {
+        if (!this.#streams.delete(flow)) world.closed(flow, why);
+      },
+      roomy: (flow) => {
+        if (!this.#streams.has(flow)) world.roomy(flow);
+      },
+      opened: (flow) => world.opened(flow),
+      resolve: (query, message) => world.resolve(query, message),
+      datagram: (from, to, payload) => world.datagram(from, to, payload),
+    };
+  }
+
+  #dialResolver(flow: FlowId, target: FlowTarget): boolean {
+    const { dns } = this.#services;
+    const isOurs = target.address === this.#gateway.text || target.address === this.#gateway6?.text;
+    if (!dns || target.port !== DNS_PORT || !isOurs) return false;
+    const tcp = this.#tcp;
+    const end = {
+      room: () => tcp.room(flow),
+      deliver: (bytes: Uint8Array) => tcp.deliver(flow, bytes),
+      reset: () => tcp.reset(flow),
+      written: (count: number) => tcp.written(flow, count),
+    };
+    this.#streams.set(flow, new DnsStream(dns, end));
+    this.#later.push(() => tcp.dialed(flow));
+    return true;
   }
 
   onTime(nowMs: number): void {
-    this.#tcp.onTime(nowMs);
+    this.#enter(nowMs);
+    this.#tcp.onTime();
+    this.#neighbours.onTime(nowMs);
+    this.#leave();
   }
+
   pollAt(): number | undefined {
-    return this.#tcp.pollAt();
+    const at = Math.min(this.#tcp.pollAt(), this.#neighbours.pollAt());
+    return at === Infinity ? undefined : at;
   }
 
   dialed(flow: FlowId, nowMs: number): void {
-    this.#tcp.dialed(flow, nowMs);
+    this.#enter(nowMs);
+    this.#tcp.dialed(flow);
   }
+
   refused(flow: FlowId, why: Refusal, nowMs: number): void {
-    this.#tcp.refused(flow, why, nowMs);
+    this.#enter(nowMs);
+    const c = this.#tcp.get(flow);
+    if (c?.state === "Dialing" && why !== "refused")
+      this.#quoteSyn(c, why === "prohibited" ? "prohibited" : "host");
+    this.#tcp.refuse(flow, why !== "timeout");
   }
+
+  /** An ICMP error about the SYN that waits. */
+  #quoteSyn(c: Connection, error: "host" | "prohibited"): void {
+    const first8 = new Uint8Array(8);
+    const view = new DataView(first8.buffer);
+    view.setUint16(0, c.guestPort);
+    view.setUint16(2, c.peerPort);
+    view.setUint32(4, c.irs);
+    this.#icmp.aboutEnds(c.guest, c.peer, protocols.tcp, first8, error, this.#nowMs);
+  }
+
+  /** Port 0 of `from`: any that is free. */
   open(to: Endpoint, from: Endpoint, nowMs: number): FlowId | null {
-    return this.#tcp.open(to, from, nowMs);
+    this.#enter(nowMs);
+    const guest = ipOf(to.address);
+    const peer = ipOf(from.address);
+    const isKnown = guest !== null && this.#neighbours.macOf(guest) !== undefined;
+    if (!isKnown || guest.version !== peer?.version) return null;
+    return this.#tcp.open({ guest, guestPort: to.port, peer, peerPort: from.port });
   }
+
   room(flow: FlowId): number {
     return this.#tcp.room(flow);
   }
+
   deliver(flow: FlowId, bytes: Uint8Array, nowMs: number): void {
-    this.#tcp.deliver(flow, bytes, nowMs);
+    this.#enter(nowMs);
+    this.#tcp.deliver(flow, bytes);
   }
+
   written(flow: FlowId, count: number, nowMs: number): void {
-    this.#tcp.written(flow, count, nowMs);
+    this.#enter(nowMs);
+    this.#tcp.written(flow, count);
   }
+
   ended(flow: FlowId, nowMs: number): void {
-    this.#tcp.ended(flow, nowMs);
+    this.#enter(nowMs);
+    this.#tcp.ended(flow);
   }
+
   reset(flow: FlowId, nowMs: number): void {
-    this.#tcp.reset(flow, nowMs);
-  }
-  flows(): Iterable<FlowView> {
-    return this.#tcp.flows();
+    this.#enter(nowMs);
+    this.#tcp.reset(flow);
   }
 
   answer(query: QueryId, message: Uint8Array, nowMs: number): void {
-    this.#tcp.at(nowMs);
+    this.#enter(nowMs);
     this.#services.dns?.onAnswer(query, message, nowMs);
+    this.#leave();
   }
 
-  datagram(from: Endpoint, to: Endpoint, payload: Uint8Array, _nowMs: number): void {
-    const source = parseIp(from.address);
-    const guest = parseIp(to.address);
-    const route =
-      source && guest && source.length === guest.length ? this.#routeTo(guest, source) : undefined;
-    if (route && payload.length <= 65_507) this.#sendUdp(route, from.port, to.port, payload);
+  datagram(from: Endpoint, to: Endpoint, payload: Uint8Array, nowMs: number): void {
+    this.#enter(nowMs);
+    const source = ipOf(from.address);
+    const target = ipOf(to.address);
+    if (!source || source.version !== target?.version) return;
+    this.#udp.send({ from: source, fromPort: from.port, to: target, toPort: to.port }, payload);
   }
 
+  /** `from` and `to` are those of the guest's datagram. */
   unreachable(from: Endpoint, to: Endpoint, why: "port" | "prohibited", nowMs: number): void {
-    const guest = parseIp(from.address);
-    const other = parseIp(to.address);
-    if (!guest || !other || guest.length !== other.length) return;
-    // The packet as the guest sent it, as far as an error quotes it: its IP header and its ports.
-    const [quoted] = writeUdp(
-      { toMac: this.#mac, fromMac: this.#mac, to: other, from: guest },
-      from.port,
-      to.port,
-      new Uint8Array(0),
-      this.#config.mtu,
-      0,
-    );
-    this.#tellError(quoted!.subarray(ETHERNET_BYTES), guest.length === 4 ? 4 : 6, why, nowMs);
+    this.#enter(nowMs);
+    const source = ipOf(from.address);
+    const target = ipOf(to.address);
+    if (!source || source.version !== target?.version) return;
+    const first8 = new Uint8Array(8);
+    const view = new DataView(first8.buffer);
+    view.setUint16(0, from.port);
+    view.setUint16(2, to.port);
+    view.setUint16(4, 8);
+    this.#icmp.aboutEnds(source, target, protocols.udp, first8, why, nowMs);
   }
 
-  #onArp(frame: Uint8Array): void {
-    const message = parseArp(frame);
-    if (!message) return;
-    if (this.#isLocal4(message.sender)) this.#neighbours.learn(message.sender, message.senderMac);
-    const answer = answerArp(message, this.#mac, this.#gateway);
-    if (answer) this.#world.transmit(answer);
-  }
-
-  #onPacket(packet: Packet, nowMs: number): void {
-    const { family, frame, source, destination, header, end } = packet;
-    const isLocal = family === 4 ? this.#isLocal4(source) : true;
-    if (isLocal) this.#neighbours.learn(source, frame.subarray(6, 12));
-    if (end - header > this.#config.mtu && !packet.fragment)
-      return this.#refuse(packet, "tooBig", nowMs, this.#config.mtu);
-    if (!this.#isOwn(destination) && !isGroup(destination) && packet.hopLimit <= 1)
-      return this.#refuse(packet, "expired", nowMs);
-    if (!packet.fragment) return this.#onWhole(packet, nowMs);
-    const payload = this.#fragments.add(packet, nowMs);
-    if (payload) this.#onWhole(joinedPacket(packet, payload), nowMs);
-  }
-
-  #onWhole(packet: Packet, nowMs: number): void {
-    switch (packet.protocol) {
-      case protocols.tcp:
-        return this.#isElsewhereOnLan(packet) ? undefined : this.#tcp.onPacket(packet, nowMs);
-      case protocols.udp:
-        return this.#onUdp(packet, nowMs);
-      case protocols.icmp:
-        return packet.family === 4 ? this.#onEcho(packet, nowMs) : undefined;
-      case protocols.icmpv6:
-        return packet.family === 6 ? this.#onIcmpv6(packet, nowMs) : undefined;
-      default:
-        return this.#refuse(packet, "protocol", nowMs);
-    }
-  }
-
-  #onUdp(packet: Packet, nowMs: number): void {
-    const datagram = parseUdp(packet);
-    if (!datagram) return;
-    const { fromPort, toPort, payload } = datagram;
-    if (toPort === DHCP_SERVER && packet.family === 4 && this.#services.dhcp)
-      return this.#onDhcp(packet.frame.subarray(6, 12), payload, nowMs);
-    if (isGroup(packet.destination) || this.#isBroadcast4(packet.destination)) return;
-    const route = this.#replyRoute(packet);
-    const reply = (message: Uint8Array): void => this.#sendUdp(route, toPort, fromPort, message);
-    // Any server that the guest was told of is played by the gateway: datagrams to the world may have no way out.
-    if (toPort === DNS && this.#services.dns) return this.#services.dns.ask(payload, nowMs, reply);
-    const service = this.#services.udp?.find(({ port }) => port === toPort);
-    const from = { address: formatIp(packet.source), port: fromPort };
-    const to = { address: formatIp(packet.destination), port: toPort };
-    if (service) return service.onDatagram(from, to, payload, nowMs, reply);
-    if (this.#isOwn(packet.destination)) return this.#refuse(packet, "port", nowMs);
-    if (!this.#isElsewhereOnLan(packet)) this.#world.datagram(from, to, payload);
-  }
-
-  #onDhcp(mac: Uint8Array, message: Uint8Array, nowMs: number): void {
-    const answer = this.#services.dhcp?.onMessage(message, mac, nowMs);
-    const to = answer && parseIp(answer.toAddress);
-    if (!answer || !to) return;
-    const route = {
-      toMac: answer.broadcast ? BROADCAST : mac,
-      fromMac: this.#mac,
-      to: answer.broadcast ? Uint8Array.of(255, 255, 255, 255) : to,
-      from: this.#gateway,
-    };
-    this.#sendUdp(route, DHCP_SERVER, DHCP_CLIENT, answer.payload);
-  }
-
-  #onEcho(packet: Packet, nowMs: number): void {
-    if (!isIcmpIntact(packet) || !isEchoRequest(packet)) return;
-    if (this.#isOwn(packet.destination)) {
-      if (this.#errors.take(nowMs)) this.#world.transmit(echoReply(packet, this.#replyRoute(packet)));
-    } else if (!this.#isElsewhereOnLan(packet)) this.#refuse(packet, "prohibited", nowMs);
-  }
-
-  #onIcmpv6(packet: Packet, nowMs: number): void {
-    const type = packet.frame[packet.start];
-    if (type === ndTypes.routerSolicit || type === ndTypes.neighbourSolicit) {
-      if (!isFromThisLink(packet) || !isIcmpIntact(packet)) return;
-      if (type === ndTypes.routerSolicit) this.#advertiseRouter(packet);
-      else this.#advertiseNeighbour(packet);
-    } else this.#onEcho(packet, nowMs);
-  }
-
-  #advertiseRouter(packet: Packet): void {
-    const [own, dns] = this.#own6;
-    if (!dns || !this.#prefix6) return;
-    const isAnonymous = packet.source.every((byte) => byte === 0);
-    const to = isAnonymous ? ALL_NODES : packet.source;
-    const toMac = isAnonymous ? groupMac(ALL_NODES) : packet.frame.subarray(6, 12);
-    const route = { toMac, fromMac: this.#mac, to, from: own! };
-    this.#world.transmit(routerAdvertisement(route, { prefix: this.#prefix6, dns, mtu: this.#config.mtu }));
-  }
-
-  /** Also answers a guest that tries whether our address is free (RFC 4862 §5.4.3). */
-  #advertiseNeighbour(packet: Packet): void {
-    const target = solicitedTarget(packet);
-    const own = target && this.#own6.find((address) => same(address, target));
-    if (!own) return;
-    const isProbe = packet.source.every((byte) => byte === 0);
-    const to = isProbe ? ALL_NODES : packet.source;
-    const toMac = isProbe ? groupMac(ALL_NODES) : packet.frame.subarray(6, 12);
-    this.#world.transmit(neighbourAdvertisement({ toMac, fromMac: this.#mac, to, from: own }, own, !isProbe));
-  }
-
-  #sendUdp(route: Route, fromPort: number, toPort: number, payload: Uint8Array): void {
-    this.#packetId = (this.#packetId + 1) & 0xffff;
-    for (const frame of writeUdp(route, fromPort, toPort, payload, this.#config.mtu, this.#packetId))
-      this.#world.transmit(frame);
-  }
-
-  #refuse(packet: Packet, error: IcmpError, nowMs: number, more = 0): void {
-    if (!mayBeAnsweredByError(packet) || this.#isBroadcast4(packet.destination)) return;
-    this.#tellError(packet.frame.subarray(packet.header, packet.end), packet.family, error, nowMs, more);
-  }
-
-  /** An ICMP error to the sender of an IP packet. */
-  #tellError(quoted: Uint8Array, family: 4 | 6, error: IcmpError, nowMs: number, more = 0): void {
-    const guest = family === 4 ? quoted.subarray(12, 16) : quoted.subarray(8, 24);
-    const own = family === 4 ? this.#gateway : this.#own6.at(-1)!;
-    const route = this.#routeTo(guest, own);
-    if (route && this.#errors.take(nowMs))
-      this.#world.transmit(icmpError(error, family, quoted, route, more));
-  }
-
-  /** The way back of a packet, from the address that it was sent to. */
-  #replyRoute(packet: Packet): Route {
-    return {
-      toMac: packet.frame.slice(6, 12),
-      fromMac: this.#mac,
-      to: packet.source.slice(),
-      from: packet.destination.slice(),
-    };
-  }
-
-  /** Undefined: nobody on the LAN has been heard with this address. */
-  #routeTo(guest: Uint8Array, from: Uint8Array): Route | undefined {
-    const toMac = this.#neighbours.find(guest);
-    return toMac && { toMac, fromMac: this.#mac, to: guest.slice(), from: from.slice() };
-  }
-
-  #isOwn(address: Uint8Array): boolean {
-    return address.length === 4 ? same(address, this.#gateway) : this.#own6.some((own) => same(own, address));
-  }
-
-  #isLocal4(address: Uint8Array): boolean {
-    return ((toNumber(address) ^ toNumber(this.#gateway)) & this.#mask) === 0;
-  }
-
-  #isBroadcast4(address: Uint8Array): boolean {
-    if (address.length !== 4) return false;
-    const value = toNumber(address);
-    return value === 0xffff_ffff || (this.#isLocal4(address) && (value | this.#mask) >>> 0 === 0xffff_ffff);
-  }
-
-  /** For another machine of the LAN, which the switch brings it to. */
-  #isElsewhereOnLan({ destination, family }: Packet): boolean {
-    if (isGroup(destination) || this.#isBroadcast4(destination)) return true;
-    if (this.#isOwn(destination)) return false;
-    if (family === 4) return this.#isLocal4(destination);
-    const isLinkLocal = destination[0] === 0xfe && (destination[1]! & 0xc0) === 0x80;
-    return isLinkLocal || same(destination.subarray(0, 8), this.#prefix6!.subarray(0, 8));
+  flows(): Iterable<FlowView> {
+    return this.#tcp.flows();
   }
 }
-
-/** The router's own address in its prefix: prefix::1. */
-function globalAddress(prefix: Uint8Array): Uint8Array<ArrayBuffer> {
-  const address = new Uint8Array(16);
-  address.set(prefix.subarray(0, 8));
-  address[15] = 1;
-  return address;
-}
-
-const toNumber = (address: Uint8Array): number =>
-  ((address[0]! << 24) | (address[1]! << 16) | (address[2]! << 8) | address[3]!) >>> 0;
-const isGroup = (address: Uint8Array): boolean =>
-  address.length === 4 ? address[0]! >> 4 === 14 : address[0] === 0xff;
-const same = (a: Uint8Array, b: Uint8Array): boolean =>
-  a.length === b.length && a.every((byte, at) => byte === b[at]);

@@ -1,133 +1,105 @@
-import { isIntact } from "./wire/checksum.ts";
-import { ETHERNET_BYTES, etherTypes, writeEthernet } from "./wire/ethernet.ts";
-import {
-  IPV6_BYTES,
-  type Packet,
-  type Route,
-  headerBytesOf,
-  payloadSum,
-  protocols,
-  sealPayload,
-  startPacket,
-} from "./wire/ip.ts";
+import type { IpOutput } from "./ip-output.ts";
+import type { Services } from "./service.ts";
+import { type Ip, ipOf, readIp } from "./wire/address.ts";
+import type { Mac } from "./wire/ethernet.ts";
+import { macBytes } from "./wire/ethernet.ts";
+import { type IpHeader, protocols } from "./wire/ipv4.ts";
+import { UDP_BYTES, readUdp, writeUdp } from "./wire/udp.ts";
+import type { Endpoint, World } from "./world.ts";
 
-/** UDP (RFC 768). */
-export const UDP_BYTES = 8;
+const ports = { dns: 53, dhcpServer: 67, dhcpClient: 68, https: 443 } as const;
+const EVERYONE = ipOf("255.255.255.255")!;
+const MAX_PAYLOAD = 65_535 - 40 - UDP_BYTES;
 
-export interface Datagram {
+/** What `onDatagram` did: `refused` wants an ICMP port unreachable. */
+export type UdpOutcome = "taken" | "refused";
+
+/** UDP: the services of the gateway, and the world for the rest. */
+export class Udp {
+  readonly #ip: IpOutput;
+  readonly #world: World;
+  readonly #services: Services;
+  readonly #gateway: Ip;
+  /** Whether the world carries QUIC; a browser that hears at once that nobody does goes on over TCP. */
+  readonly #takesQuic: boolean;
+
+  constructor(ip: IpOutput, world: World, services: Services, gateway: Ip, takesQuic: boolean) {
+    this.#ip = ip;
+    this.#world = world;
+    this.#services = services;
+    this.#gateway = gateway;
+    this.#takesQuic = takesQuic;
+  }
+
+  /** To the gateway itself, to everyone (`isGroup`: only services hear it), or to the world. */
+  onDatagram(
+    view: DataView,
+    header: IpHeader,
+    to: "gateway" | "everyone" | "world",
+    mac: Mac,
+    nowMs: number,
+  ): UdpOutcome {
+    const source = readIp(view, header.source, header.version);
+    const destination = readIp(view, header.destination, header.version);
+    const udp = readUdp(view, header.payload, header.end, source, destination);
+    if (!udp) return "taken";
+    const payload = new Uint8Array(view.buffer, view.byteOffset + udp.payload, udp.end - udp.payload);
+    if (to !== "world" && header.version === 4 && udp.destinationPort === ports.dhcpServer)
+      return this.#onDhcp(payload, mac, nowMs);
+    if (to === "everyone") return "taken";
+    const ends = { from: destination, fromPort: udp.destinationPort, to: source, toPort: udp.sourcePort };
+    const from: Endpoint = { address: source.text, port: udp.sourcePort };
+    const target: Endpoint = { address: destination.text, port: udp.destinationPort };
+    if (this.#serve(ends, from, target, payload, to === "gateway", nowMs)) return "taken";
+    if (to === "gateway") return "refused";
+    if (udp.destinationPort === ports.https && !this.#takesQuic) return "refused";
+    this.#world.datagram(from, target, payload);
+    return "taken";
+  }
+
+  /** Any resolver that the guest was told of is played by the gateway: datagrams to the world may have no way out. */
+  #serve(
+    ends: Ends,
+    from: Endpoint,
+    to: Endpoint,
+    payload: Uint8Array,
+    isGateway: boolean,
+    nowMs: number,
+  ): boolean {
+    const reply = (answer: Uint8Array) => this.send(ends, answer);
+    if (to.port === ports.dns && this.#services.dns) {
+      this.#services.dns.ask(payload, nowMs, reply, "udp");
+      return true;
+    }
+    if (!isGateway) return false;
+    const service = this.#services.udp?.find(({ port }) => port === to.port);
+    service?.onDatagram(from, to, payload, nowMs, reply);
+    return service !== undefined;
+  }
+
+  /** RFC 2131 §4.1: a client without an address is told by its hardware address, or all are. */
+  #onDhcp(payload: Uint8Array, mac: Mac, nowMs: number): UdpOutcome {
+    const answer = this.#services.dhcp?.onMessage(payload, macBytes(mac), nowMs);
+    if (!answer) return "taken";
+    const to = answer.broadcast ? EVERYONE : ipOf(answer.toAddress);
+    if (to?.version !== 4) return "taken";
+    const ends = { from: this.#gateway, fromPort: ports.dhcpServer, to, toPort: ports.dhcpClient };
+    this.send(ends, answer.payload, answer.broadcast ? undefined : mac);
+    return "taken";
+  }
+
+  send(ends: Ends, payload: Uint8Array, mac?: Mac): void {
+    if (payload.length > MAX_PAYLOAD) return;
+    const datagram = new Uint8Array(UDP_BYTES + payload.length);
+    datagram.set(payload, UDP_BYTES);
+    writeUdp(new DataView(datagram.buffer), 0, ends, payload.length);
+    this.#ip.send(ends.from, ends.to, protocols.udp, datagram, mac);
+  }
+}
+
+export interface Ends {
+  readonly from: Ip;
   readonly fromPort: number;
+  readonly to: Ip;
   readonly toPort: number;
-  /** A view. */
-  readonly payload: Uint8Array;
-}
-
-/** Null: damaged or malformed. IPv4 may leave the checksum out, IPv6 may not (RFC 8200 §8.1). */
-export function parseUdp(packet: Packet): Datagram | null {
-  const { view, frame, start, end, family } = packet;
-  if (end - start < UDP_BYTES) return null;
-  const length = view.getUint16(start + 4);
-  if (length < UDP_BYTES || start + length > end) return null;
-  const isUnchecked = view.getUint16(start + 6) === 0;
-  if (isUnchecked ? family === 6 : !isIntact(payloadSum(packet))) return null;
-  return {
-    fromPort: view.getUint16(start),
-    toPort: view.getUint16(start + 2),
-    payload: frame.subarray(start + UDP_BYTES, start + length),
-  };
-}
-
-/** The frames of a datagram: one, or fragments where the MTU is smaller (RFC 791 §3.2, RFC 8200 §4.5). */
-export function writeUdp(
-  route: Route,
-  fromPort: number,
-  toPort: number,
-  payload: Uint8Array,
-  mtu: number,
-  id: number,
-): Uint8Array<ArrayBuffer>[] {
-  const whole = startPacket(route, protocols.udp, UDP_BYTES + payload.length, id);
-  const start = headerBytesOf(route);
-  const view = new DataView(whole.buffer);
-  view.setUint16(start, fromPort);
-  view.setUint16(start + 2, toPort);
-  view.setUint16(start + 4, UDP_BYTES + payload.length);
-  whole.set(payload, start + UDP_BYTES);
-  sealPayload(whole, route, protocols.udp, start + 6);
-  if (whole.length - ETHERNET_BYTES <= mtu) return [whole];
-  return route.to.length === 4
-    ? cutIpv4(route, whole, start, mtu, id)
-    : cutIpv6(route, whole, start, mtu, id);
-}
-
-function cutIpv4(
-  route: Route,
-  whole: Uint8Array,
-  start: number,
-  mtu: number,
-  id: number,
-): Uint8Array<ArrayBuffer>[] {
-  const frames: Uint8Array<ArrayBuffer>[] = [];
-  const most = (mtu - (start - ETHERNET_BYTES)) & ~7;
-  for (let at = start; at < whole.length; at += most) {
-    const piece = whole.subarray(at, at + most);
-    const isLast = at + most >= whole.length;
-    const place = ((at - start) / 8) | (isLast ? 0 : 0x2000);
-    const frame = startPacket(route, protocols.udp, piece.length, id, place);
-    frame.set(piece, start);
-    frames.push(frame);
-  }
-  return frames;
-}
-
-function cutIpv6(
-  route: Route,
-  whole: Uint8Array,
-  start: number,
-  mtu: number,
-  id: number,
-): Uint8Array<ArrayBuffer>[] {
-  const frames: Uint8Array<ArrayBuffer>[] = [];
-  const most = (mtu - IPV6_BYTES - 8) & ~7;
-  for (let at = start; at < whole.length; at += most) {
-    const piece = whole.subarray(at, at + most);
-    const frame = startPacket(route, protocols.fragment, 8 + piece.length);
-    const view = new DataView(frame.buffer);
-    frame[start] = protocols.udp;
-    view.setUint16(start + 2, (at - start) | (at + most < whole.length ? 1 : 0));
-    view.setUint32(start + 4, id);
-    frame.set(piece, start + 8);
-    frames.push(frame);
-  }
-  return frames;
-}
-
-/**
- * A packet whose payload was put together from fragments, as one frame: only its addresses and payload are true. Its length
- * field cannot say more than 65,535 bytes, so neither can it.
- */
-export function joinedPacket(packet: Packet, payload: Uint8Array): Packet {
-  const { family, header, frame: first } = packet;
-  const ipBytes = family === 4 ? 20 : 40;
-  const frame = new Uint8Array(ETHERNET_BYTES + ipBytes + payload.length);
-  writeEthernet(
-    frame,
-    first.subarray(0, 6),
-    first.subarray(6, 12),
-    family === 4 ? etherTypes.ipv4 : etherTypes.ipv6,
-  );
-  frame.set(first.subarray(header, header + ipBytes), ETHERNET_BYTES);
-  frame.set(payload, ETHERNET_BYTES + ipBytes);
-  const addresses = ETHERNET_BYTES + (family === 4 ? 12 : 8);
-  const each = family === 4 ? 4 : 16;
-  return {
-    ...packet,
-    frame,
-    view: new DataView(frame.buffer),
-    source: frame.subarray(addresses, addresses + each),
-    destination: frame.subarray(addresses + each, addresses + 2 * each),
-    header: ETHERNET_BYTES,
-    start: ETHERNET_BYTES + ipBytes,
-    end: frame.length,
-    fragment: null,
-  };
 }

@@ -1,112 +1,118 @@
-import { type Connection, setTimer } from "./connection.ts";
-import { FIN, type Segment } from "./segment.ts";
-import { sendAck } from "./send.ts";
-import { add, before, distance } from "./sequence.ts";
-import { mayReceive } from "./states.ts";
+import { type Segment, flags } from "../wire/tcp.ts";
+import type { Connection } from "./connection.ts";
+import { type TcpContext, arm, receiveShare } from "./context.ts";
+import { sendAck } from "./emit.ts";
+import { enterTimeWait, finishEnding } from "./end.ts";
+import { limits } from "./limits.ts";
+import { add, atMost, before, distance } from "./sequence.ts";
+import { abilities, next } from "./states.ts";
 
-/** Text of the guest: in order to the application, early pieces kept, all of it acknowledged in time. */
-
-/** RFC 9293 §3.8.6.3: at most 500 ms, at least every second full segment. */
-const DELAYED_ACK_MS = 40;
-const EARLY_PIECES = 256;
-/** Counted for each early piece beside its bytes, so that many tiny ones cannot hold much memory. */
-const PIECE_COST = 64;
-
-/** RFC 9293 §3.10.7.4, first step: is any of the segment within the window? */
-export function isAcceptable(c: Connection, segment: Segment, length: number): boolean {
-  const window = distance(c.rcv.edge, c.rcv.nxt);
-  const start = distance(segment.seq, c.rcv.nxt);
-  if (length === 0) return window === 0 ? start === 0 : start >= 0 && start < window;
-  if (window === 0) return false;
-  return start < window && start + length > 0;
+/** RFC 9293 §3.10.7.4, "Seventh": the segment's text. Urgent data are text like any other (RFC 6093 §4). */
+export function takeText(t: TcpContext, c: Connection, view: DataView, segment: Segment): void {
+  if (!abilities[c.state].text) return;
+  const length = segment.end - segment.payload;
+  const past = distance(c.rcv.nxt, segment.seq);
+  const fits = distance(c.rcv.edge, segment.seq);
+  const from = Math.max(0, past);
+  const to = Math.min(length, fits);
+  const isWhole = to === length;
+  if (segment.flags & flags.fin && isWhole) c.rcv.fin = add(segment.seq, length);
+  if (length === 0) return;
+  c.rcv.mss = Math.max(c.rcv.mss, Math.min(length, t.ip.mtu));
+  // Something old, something that does not fit: the guest hears at once where we are.
+  if (from > 0 || !isWhole) c.ackDue = 2;
+  if (to <= from) return;
+  const bytes = new Uint8Array(view.buffer, view.byteOffset + segment.payload + from, to - from);
+  if (past >= 0) takeInOrder(t, c, bytes);
+  else takeEarly(t, c, segment.seq, bytes);
 }
 
-/** Step seven and eight: text and FIN. True: the guest's FIN has been reached. */
-export function takeText(c: Connection, segment: Segment, nowMs: number): boolean {
-  const fin = (segment.flags & FIN) !== 0;
-  if (!mayReceive(c.state) || (segment.payload.length === 0 && !fin)) return false;
-  const offset = distance(c.rcv.nxt, segment.seq);
-  if (offset < 0) {
-    keepEarly(c, segment, fin);
-    sendAck(c, nowMs);
-    return false;
-  }
-  let finished = takeInOrder(
-    c,
-    segment.payload.subarray(Math.min(offset, segment.payload.length)),
-    fin && offset <= segment.payload.length,
-  );
-  const hadEarly = c.early.length > 0;
-  if (!finished) finished = takeEarly(c);
-  // RFC 5681 §4.2: a piece that fills a gap is acknowledged at once.
-  if (finished || hadEarly) sendAck(c, nowMs);
-  else oweAck(c, segment.payload.length, nowMs);
-  return finished;
-}
+/** All flows together hold a bounded number of bytes; what is over it counts as lost, unless the flow has nothing at all. */
+const hasRoom = (t: TcpContext, c: Connection, count: number): boolean =>
+  t.receiveHeld + count <= limits.stackReceiveBytes || c.rcv.held + c.earlyBytes === 0;
 
-/** What does not fit into the window that the guest was told is not taken. */
-function takeInOrder(c: Connection, bytes: Uint8Array, fin: boolean): boolean {
-  const room = distance(c.rcv.edge, c.rcv.nxt);
-  const taken = bytes.length > room ? bytes.subarray(0, Math.max(0, room)) : bytes;
-  if (taken.length > 0) {
-    c.rcv.nxt = add(c.rcv.nxt, taken.length);
-    // Nobody is left to read: it is acknowledged and forgotten.
-    if (!c.isClosedToApplication) {
-      c.rcv.unread += taken.length;
-      c.application.onBytes(taken);
-    }
-  }
-  if (!fin || taken.length < bytes.length) return false;
-  c.rcv.nxt = add(c.rcv.nxt, 1);
-  return true;
-}
-
-function keepEarly(c: Connection, segment: Segment, fin: boolean): void {
-  const room = distance(c.rcv.edge, segment.seq);
-  const bytes =
-    segment.payload.length > room ? segment.payload.subarray(0, Math.max(0, room)) : segment.payload;
-  const cost = bytes.length + PIECE_COST;
-  if (c.early.length >= EARLY_PIECES || c.earlyBytes + cost > 2 * c.rcv.buffer) return;
-  if (bytes.length === 0 && !fin) return;
-  let at = c.early.length;
-  while (at > 0 && before(segment.seq, c.early[at - 1]!.seq)) at--;
-  const known = c.early[at - 1];
-  // The same piece again, or less of it.
-  if (known && distance(add(known.seq, known.bytes.length), add(segment.seq, bytes.length)) >= 0 && !fin)
+function takeInOrder(t: TcpContext, c: Connection, bytes: Uint8Array): void {
+  c.rcv.unacked += bytes.length;
+  if (!hasRoom(t, c, bytes.length)) {
+    c.ackDue = 2;
     return;
-  c.early.splice(at, 0, { seq: segment.seq, bytes, fin: fin && bytes.length === segment.payload.length });
-  c.earlyBytes += cost;
-  c.lastEarly = segment.seq;
-}
-
-/** Pieces whose turn has come. */
-function takeEarly(c: Connection): boolean {
-  let finished = false;
-  while (c.early.length > 0 && !finished) {
-    const piece = c.early[0]!;
-    const offset = distance(c.rcv.nxt, piece.seq);
-    if (offset < 0) break;
-    c.early.shift();
-    c.earlyBytes -= piece.bytes.length + PIECE_COST;
-    if (offset > piece.bytes.length) continue;
-    finished = takeInOrder(c, piece.bytes.subarray(offset), piece.fin);
   }
-  return finished;
+  give(t, c, bytes);
+  // RFC 5681 §4.2: a segment that fills a hole is acknowledged at once; RFC 9293 §3.8.6.3: every second full one is.
+  if (c.early.length > 0) {
+    c.ackDue = 2;
+    takeWaiting(t, c);
+  } else if (c.rcv.unacked >= 2 * c.rcv.mss) c.ackDue = 2;
+  else if (c.ackDue === 0) c.ackDue = 1;
 }
 
-function oweAck(c: Connection, length: number, nowMs: number): void {
-  // A segment of full size, or what the guest takes for one.
-  c.owed += length >= c.snd.mss / 2 ? 1 : 0;
-  if (c.owed >= 2) return sendAck(c, nowMs);
-  if (c.timers.delayedAck === undefined) setTimer(c, "delayedAck", nowMs + DELAYED_ACK_MS);
+function give(t: TcpContext, c: Connection, bytes: Uint8Array): void {
+  c.rcv.nxt = add(c.rcv.nxt, bytes.length);
+  c.rcv.held += bytes.length;
+  t.receiveHeld += bytes.length;
+  c.sentBytes += bytes.length;
+  t.world.send(c.id, bytes);
 }
 
-/** The application has written `count` bytes: tells the guest when its window has opened by enough (RFC 9293 §3.8.6.2.2). */
-export function openWindow(c: Connection, count: number, nowMs: number): void {
-  c.rcv.unread = Math.max(0, c.rcv.unread - count);
-  if (!mayReceive(c.state)) return;
-  const told = distance(c.rcv.edge, c.rcv.nxt);
-  const gain = c.rcv.buffer - c.rcv.unread - told;
-  if (gain >= c.rcv.buffer / 4 || (told < 2 * c.snd.mss && gain >= Math.min(2 * c.snd.mss, c.rcv.buffer / 2)))
-    sendAck(c, nowMs);
+/** What was early and is due now. */
+function takeWaiting(t: TcpContext, c: Connection): void {
+  while (c.early.length > 0 && atMost(c.early[0]!.seq, c.rcv.nxt)) {
+    const { seq, bytes } = c.early.shift()!;
+    c.earlyBytes -= bytes.length;
+    t.receiveHeld -= bytes.length;
+    const past = distance(c.rcv.nxt, seq);
+    if (past < bytes.length) give(t, c, past > 0 ? bytes.subarray(past) : bytes);
+  }
+}
+
+/** Keeps a copy of what none of the kept segments holds yet. */
+function takeEarly(t: TcpContext, c: Connection, seq: number, bytes: Uint8Array): void {
+  c.ackDue = 2;
+  c.lastEarly = seq;
+  let at = c.early.length;
+  while (at > 0 && before(seq, c.early[at - 1]!.seq)) at--;
+  const left = at > 0 ? c.early[at - 1]! : undefined;
+  const right = c.early[at];
+  const from = left ? Math.max(0, distance(add(left.seq, left.bytes.length), seq)) : 0;
+  const to = right ? Math.min(bytes.length, distance(right.seq, seq)) : bytes.length;
+  if (to <= from || c.early.length >= limits.reorderSegments || !hasRoom(t, c, to - from)) return;
+  c.early.splice(at, 0, { seq: add(seq, from), bytes: bytes.slice(from, to) });
+  c.earlyBytes += to - from;
+  t.receiveHeld += to - from;
+}
+
+/** "Eighth": the FIN, once all text before it is here. */
+export function takeFin(t: TcpContext, c: Connection): void {
+  if (c.rcv.fin < 0 || !abilities[c.state].text || c.rcv.nxt !== c.rcv.fin) return;
+  c.rcv.nxt = add(c.rcv.nxt, 1);
+  c.rcv.fin = -1;
+  c.state = next(c.state, "fin");
+  t.world.finish(c.id);
+  if (c.state !== "TimeWait") {
+    c.ackDue = 2;
+    return;
+  }
+  sendAck(t, c);
+  enterTimeWait(t, c);
+}
+
+/** What this arrival owes, unless something that was sent has said it already. */
+export function payAck(t: TcpContext, c: Connection): void {
+  if (c.ackDue === 2) sendAck(t, c);
+  else if (c.ackDue === 1 && c.delayedAckAt === Infinity)
+    arm(t, c, "delayedAckAt", t.now + limits.delayedAckMs);
+}
+
+/** The world took `count` bytes: tells the guest when the window has grown by enough (RFC 9293 §3.8.6.2.2). */
+export function written(t: TcpContext, c: Connection, count: number): void {
+  if (count > c.rcv.held) throw new RangeError(`Flow ${c.id}: ${count} bytes written of ${c.rcv.held}`);
+  c.rcv.held -= count;
+  t.receiveHeld -= count;
+  finishEnding(t, c);
+  if (!abilities[c.state].text) return;
+  const most = receiveShare(t);
+  const open = distance(c.rcv.edge, c.rcv.nxt);
+  const couldBe = most - c.rcv.held;
+  // While the guest still has half of its window the next ACK says it in time.
+  if (open < most >> 1 && couldBe - open >= Math.min(most >> 1, 2 * c.rcv.mss)) sendAck(t, c);
 }

@@ -1,6 +1,7 @@
-/** Sequence numbers modulo 2^32 (RFC 9293 §3.4). Every comparison goes through here. */
+/** Sequence numbers are unsigned 32-bit numbers modulo 2^32 (RFC 9293 §3.4); plain `<` on them is a mistake. */
 export const add = (seq: number, count: number): number => (seq + count) >>> 0;
-/** a - b as a signed number: how far a lies ahead of b. */
-export const distance = (a: number, b: number): number => (a - b) | 0;
-export const before = (a: number, b: number): boolean => ((a - b) | 0) < 0;
-export const atOrBefore = (a: number, b: number): boolean => ((a - b) | 0) <= 0;
+/** `left - right` as a signed distance. */
+export const distance = (left: number, right: number): number => (left - right) | 0;
+export const before = (left: number, right: number): boolean => ((left - right) | 0) < 0;
+export const atMost = (left: number, right: number): boolean => ((left - right) | 0) <= 0;
+export const later = (left: number, right: number): number => (((left - right) | 0) > 0 ? left : right);

@@ -1,83 +1,126 @@
-import type { Packet } from "../wire/ip.ts";
+import { type Ip, sameIp } from "../wire/address.ts";
+import type { IpHeader } from "../wire/ipv4.ts";
+import type { FlowId } from "../world.ts";
 import type { Connection } from "./connection.ts";
+import { limits } from "./limits.ts";
 
-/** Connections by the addresses and ports of the guest's segments, found without making a string for each segment. */
-export class ConnectionTable {
-  readonly #buckets = new Map<number, Connection[]>();
-  #size = 0;
+const hash = (guest: number, guestPort: number, peer: number, peerPort: number): number =>
+  (Math.imul(guest ^ Math.imul(peer, 0x9e37_79b1), 0x85eb_ca6b) ^
+    Math.imul((guestPort << 16) | peerPort, 0xc2b2_ae35)) |
+  0;
 
-  get size(): number {
-    return this.#size;
-  }
-
-  add(connection: Connection): void {
-    const hash = hashOf(connection.key, 0, connection.key.length, 0x811c9dc5);
-    const bucket = this.#buckets.get(hash);
-    if (bucket) bucket.push(connection);
-    else this.#buckets.set(hash, [connection]);
-    this.#size++;
-  }
-
-  remove(connection: Connection): void {
-    const hash = hashOf(connection.key, 0, connection.key.length, 0x811c9dc5);
-    const bucket = this.#buckets.get(hash);
-    const at = bucket?.indexOf(connection) ?? -1;
-    if (!bucket || at < 0) return;
-    bucket.splice(at, 1);
-    if (bucket.length === 0) this.#buckets.delete(hash);
-    this.#size--;
-  }
-
-  /** The connection of a packet that has at least its ports. */
-  find({ frame, header, start, family }: Packet): Connection | undefined {
-    const from = family === 4 ? header + 12 : header + 8;
-    const addresses = family === 4 ? 8 : 32;
-    const hash = hashOf(frame, start, 4, hashOf(frame, from, addresses, 0x811c9dc5));
-    const bucket = this.#buckets.get(hash);
-    return bucket?.find(
-      ({ key }) =>
-        key.length === addresses + 4 &&
-        same(key, 0, frame, from, addresses) &&
-        same(key, addresses, frame, start, 4),
-    );
-  }
-
-  has(key: Uint8Array): boolean {
-    const bucket = this.#buckets.get(hashOf(key, 0, key.length, 0x811c9dc5));
-    return (
-      bucket?.some((other) => other.key.length === key.length && same(other.key, 0, key, 0, key.length)) ??
-      false
-    );
-  }
-
-  /** All of them as they are now: some may be removed while they are walked. */
-  all(): Connection[] {
-    return [...this.#buckets.values()].flat();
-  }
-}
-
-/** FNV-1a. Who floods the table with colliding ports has at most `maxFlows` of them. */
-function hashOf(bytes: Uint8Array, from: number, count: number, start: number): number {
-  let hash = start;
-  for (let at = from; at < from + count; at++) hash = Math.imul(hash ^ bytes[at]!, 0x01000193);
-  return hash;
-}
-
-function same(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number, count: number): boolean {
-  for (let at = 0; at < count; at++) if (a[aAt + at] !== b[bAt + at]) return false;
-  return true;
-}
-
-/** Source, destination, source port, destination port: as in the guest's segments. */
-export function keyOf(
-  guest: Uint8Array,
+/** Compares with the addresses of a header where they stand: no object is made for a segment. */
+function hasEnds(
+  c: Connection,
+  view: DataView,
+  header: IpHeader,
   guestPort: number,
-  other: Uint8Array,
-  otherPort: number,
-): Uint8Array {
-  const key = new Uint8Array(2 * guest.length + 4);
-  key.set(guest);
-  key.set(other, guest.length);
-  key.set([guestPort >> 8, guestPort & 255, otherPort >> 8, otherPort & 255], 2 * guest.length);
-  return key;
+  peerPort: number,
+): boolean {
+  if (c.guestPort !== guestPort || c.peerPort !== peerPort || c.guest.version !== header.version)
+    return false;
+  return holds(c.guest, view, header.source) && holds(c.peer, view, header.destination);
+}
+
+function holds(ip: Ip, view: DataView, at: number): boolean {
+  if (ip.version === 4) return ip.d === view.getInt32(at);
+  return (
+    ip.d === view.getInt32(at + 12) &&
+    ip.c === view.getInt32(at + 8) &&
+    ip.b === view.getInt32(at + 4) &&
+    ip.a === view.getInt32(at)
+  );
+}
+
+/** The four ends of a connection. */
+export interface Ends {
+  readonly guest: Ip;
+  readonly guestPort: number;
+  readonly peer: Ip;
+  readonly peerPort: number;
+}
+
+/** All connections, by their four ends and by their name. */
+export class ConnectionTable {
+  readonly #buckets = new Map<number, Connection>();
+  readonly #byId = new Map<FlowId, Connection>();
+  /** The one that was found last: segments come in bursts. */
+  #last: Connection | undefined;
+  /** In the order in which they came here. */
+  readonly #timeWaits = new Set<Connection>();
+
+  /** Connections that are not in TIME-WAIT. */
+  get active(): number {
+    return this.#byId.size;
+  }
+  get timeWaits(): number {
+    return this.#timeWaits.size;
+  }
+
+  get(id: FlowId): Connection | undefined {
+    return this.#byId.get(id);
+  }
+
+  all(): Iterable<Connection> {
+    return this.#byId.values();
+  }
+
+  /** The connection of a segment of the guest. */
+  find(view: DataView, header: IpHeader, guestPort: number, peerPort: number): Connection | undefined {
+    const last = this.#last;
+    if (last && hasEnds(last, view, header, guestPort, peerPort)) return last;
+    const word = header.version === 4 ? 0 : 12;
+    const guest = view.getInt32(header.source + word);
+    const peer = view.getInt32(header.destination + word);
+    let c = this.#buckets.get(hash(guest, guestPort, peer, peerPort));
+    while (c && !hasEnds(c, view, header, guestPort, peerPort)) c = c.chain;
+    this.#last = c;
+    return c;
+  }
+
+  has({ guest, guestPort, peer, peerPort }: Ends): boolean {
+    let c = this.#buckets.get(hash(guest.d, guestPort, peer.d, peerPort));
+    while (
+      c &&
+      !(
+        c.guestPort === guestPort &&
+        c.peerPort === peerPort &&
+        sameIp(c.guest, guest) &&
+        sameIp(c.peer, peer)
+      )
+    )
+      c = c.chain;
+    return c !== undefined;
+  }
+
+  add(c: Connection): void {
+    const key = hash(c.guest.d, c.guestPort, c.peer.d, c.peerPort);
+    c.chain = this.#buckets.get(key);
+    this.#buckets.set(key, c);
+    this.#byId.set(c.id, c);
+  }
+
+  /** The one to drop when there are too many. */
+  toTimeWait(c: Connection): Connection | undefined {
+    this.#byId.delete(c.id);
+    this.#timeWaits.add(c);
+    return this.#timeWaits.size > limits.timeWaits ? this.#timeWaits.values().next().value : undefined;
+  }
+
+  remove(c: Connection): void {
+    if (this.#last === c) this.#last = undefined;
+    this.#byId.delete(c.id);
+    this.#timeWaits.delete(c);
+    const key = hash(c.guest.d, c.guestPort, c.peer.d, c.peerPort);
+    const head = this.#buckets.get(key);
+    if (head === c) {
+      if (c.chain) this.#buckets.set(key, c.chain);
+      else this.#buckets.delete(key);
+    } else {
+      let at = head;
+      while (at && at.chain !== c) at = at.chain;
+      if (at) at.chain = c.chain;
+    }
+    c.chain = undefined;
+  }
 }
