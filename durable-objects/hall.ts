@@ -82,7 +82,7 @@ export class Hall {
     onFlow: StackHostParts["onFlow"],
   ): Omit<StackHostParts, "transmit" | "isRoomy"> {
     return {
-      makeStack: (world) => guestStack(world, lan),
+      makeStack: (world) => guestStack(world, lan, this.#keeper.hasHost),
       egress: this.egress,
       openDatagrams: this.openDatagrams,
       resolve: (message) => this.#doh.ask(message),

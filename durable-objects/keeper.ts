@@ -2,9 +2,11 @@ import type { Profile, RefusalCode, TunnelNotice } from "#protocol/tunnel-notice
 import type { Visit } from "#protocol/visit.ts";
 import type { Destination, Refused } from "./gateway/flow.ts";
 import type { Admission, Gatekeeper } from "./gateway/guarded-egress.ts";
+import { HOST_ALIAS, LOOPBACK } from "./gateway/host-alias.ts";
 import type { Names } from "./gateway/names.ts";
 import { parseIp } from "./net/ip-text.ts";
 import type { Refusal } from "./net/world.ts";
+import { isIn } from "./policy/cidr.ts";
 import { auditLine } from "./policy/audit.ts";
 import { type EgressConfig, closedConfig, readEgressConfig } from "./policy/config.ts";
 import { Quota } from "./policy/quota.ts";
@@ -12,6 +14,7 @@ import { sentenceOf } from "./policy/sentences.ts";
 import { type Ways, judgeAsked, vet } from "./policy/vet.ts";
 import type { Settings } from "./settings.ts";
 
+const loopback = parseIp(LOOPBACK)!;
 const nobody: Visit = { door: "raw", sid: "", profile: "anonymous", address: "" };
 
 /** What the guest's stack does about a refusal: what policy and platform forbid is said to be forbidden. */
@@ -49,6 +52,11 @@ export class Keeper implements Gatekeeper {
     this.#quota = new Quota(this.#config.limits.anonymous);
   }
 
+  /** Whether the loopback of the machine that dials may be reached, under the name of its own that guests know. */
+  get hasHost(): boolean {
+    const { mode, allow } = this.#config;
+    return mode === "on" && allow.some((range) => isIn(range, loopback));
+  }
   get profile(): Profile {
     return this.#visit.profile;
   }
@@ -100,7 +108,8 @@ export class Keeper implements Gatekeeper {
     // A name that is forbidden is not even asked for.
     const early = judgeAsked(this.#config, target, profile, this.#ways);
     if (early) return { code: early };
-    const addresses = isLiteral ? [to.host] : await this.#names.addresses(to.host);
+    const literal = to.host === HOST_ALIAS && this.hasHost ? LOOPBACK : to.host;
+    const addresses = isLiteral ? [literal] : await this.#names.addresses(to.host);
     const verdict = vet(this.#config, target, addresses, profile, this.#ways);
     if (!verdict.ok) return { code: verdict.code };
     const code = this.#quota.open(verdict.address, Date.now());

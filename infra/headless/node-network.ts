@@ -3,6 +3,7 @@ import { createSocket, type Socket as DatagramSocket } from "node:dgram";
 import { randomBytes } from "node:crypto";
 import { connect, type Socket } from "node:net";
 import type { FrameLink } from "#protocol/frame-link.ts";
+import { HOST_ALIAS as HOST, HOST_NAME, LOOPBACK } from "../../durable-objects/gateway/host-alias.ts";
 import { Dhcp } from "../../durable-objects/net/dhcp.ts";
 import { Resolver } from "../../durable-objects/net/dns.ts";
 import { parseIp } from "../../durable-objects/net/ip-text.ts";
@@ -30,10 +31,6 @@ export interface NodeNetworkOptions {
   /** A destination that may not be reached, once each. */
   readonly onProhibited?: (address: Address) => void;
 }
-
-/** What the guest calls `host.virga.internal`: this host's loopback. Of a range that is nobody's (RFC 2544). */
-const HOST: Address = "198.18.0.1";
-const LOOPBACK: Address = "127.0.0.1";
 
 /** Frames for the guest that found no room in the wire; more are lost, and sent again by the stack. */
 const MAX_WAITING_FRAMES = 1024;
@@ -85,7 +82,7 @@ export class NodeNetwork implements World {
       dns: new Resolver({
         ...config,
         resolve: (query, message) => this.resolve(query, message),
-        hosts: (nowMs) => [{ hostName: "host", address: HOST }, ...this.#dhcp.leases(nowMs)],
+        hosts: (nowMs) => [{ hostName: HOST_NAME, address: HOST }, ...this.#dhcp.leases(nowMs)],
       }),
       udp: [new Ntp(config.epochMs)],
     };
