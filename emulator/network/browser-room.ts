@@ -14,7 +14,8 @@ export function joinBrowserRoom(name: string, hear: (frame: Uint8Array) => void)
     if (data instanceof Uint8Array && data.length <= MAX_FRAME_BYTES) hear(data);
   };
   return {
-    send: (frame) => channel.postMessage(frame),
+    // A message takes the whole buffer along, and a frame may be a view of sixty-four kilobytes.
+    send: (frame) => channel.postMessage(frame.slice()),
     whenGateway(tell) {
       const held = new Promise<void>((resolve) => {
         release = resolve;

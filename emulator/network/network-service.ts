@@ -101,6 +101,11 @@ export class NetworkService {
       notice: (notice) => this.#notice(notice),
     });
     if (!this.#uplink) return;
+    // The gateway was behind the room until now, if another page served it.
+    if (this.#room) {
+      this.#lan.detach("room");
+      this.#lan.attach("room");
+    }
     this.#lan.attach("uplink");
     this.#uplink.start();
   }

@@ -1,5 +1,12 @@
-import { createServer, request, type IncomingHttpHeaders, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import {
+  createServer,
+  request,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+} from "node:http";
+import { connect, type AddressInfo, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { buffer } from "node:stream/consumers";
 
 /** A way to the site that can be cut, and that can change what comes through it. */
@@ -8,6 +15,10 @@ export interface CuttingProxy {
   /** Cuts the way when so many chunks have been asked for: every connection through it is broken off. */
   cutAfterChunks(count: number): void;
   cut(): void;
+  /** Breaks off the WebSockets that are open, and answers how many; new ones may be opened at once. */
+  cutSockets(): number;
+  /** Payload of WebSockets from the site so far, frames' heads included. */
+  readonly socketBytes: number;
   readonly isCut: boolean;
   mend(): void;
   close(): Promise<void>;
@@ -18,6 +29,22 @@ export interface Changes {
   readonly headers?: (headers: IncomingHttpHeaders) => IncomingHttpHeaders;
   /** Pages only: text/html. */
   readonly page?: (html: string) => string;
+}
+
+/** Opens the same upgrade at the target and joins the two connections. */
+function joinUpgrade(target: URL, { url, method, rawHeaders }: IncomingMessage, near: Duplex): Socket {
+  const far = connect(Number(target.port), target.hostname);
+  const lines = [`${method} ${url} HTTP/1.1`];
+  for (let at = 0; at < rawHeaders.length; at += 2) lines.push(`${rawHeaders[at]}: ${rawHeaders[at + 1]}`);
+  far.write(`${lines.join("\r\n")}\r\n\r\n`);
+  far.pipe(near);
+  near.pipe(far);
+  const end = (): void => {
+    far.destroy();
+    near.destroy();
+  };
+  for (const side of [near, far]) side.on("error", end).on("close", end);
+  return far;
 }
 
 /** Forwards HTTP to `target`, an origin like `http://localhost:8787`. */
@@ -50,11 +77,33 @@ export async function startCuttingProxy(target: string, changes: Changes = {}): 
     incoming.pipe(onward);
     return undefined;
   });
+  const sockets = new Set<Socket>();
+  let socketBytes = 0;
+  server.on("upgrade", (incoming: IncomingMessage, near: Duplex) => {
+    if (isCut) return void near.destroy();
+    const far = joinUpgrade(new URL(target), incoming, near);
+    sockets.add(far);
+    far.on("data", (piece: Buffer) => (socketBytes += piece.length));
+    far.on("close", () => sockets.delete(far));
+    return undefined;
+  });
+  const cutSockets = (): number => {
+    const count = sockets.size;
+    for (const socket of sockets) socket.destroy();
+    return count;
+  };
   await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
   return {
     url: `http://localhost:${(server.address() as AddressInfo).port}`,
     cutAfterChunks: (count) => (chunksLeft = count),
-    cut: () => void (isCut = true),
+    cut() {
+      isCut = true;
+      cutSockets();
+    },
+    cutSockets,
+    get socketBytes() {
+      return socketBytes;
+    },
     get isCut() {
       return isCut;
     },
@@ -64,6 +113,7 @@ export async function startCuttingProxy(target: string, changes: Changes = {}): 
     },
     close: () =>
       new Promise((resolve) => {
+        cutSockets();
         server.closeAllConnections();
         server.close(() => resolve());
       }),

@@ -62,7 +62,13 @@ let events: UplinkEvents;
 let notices: NetworkNotice[];
 let service: NetworkService;
 
-function plug(room?: { send(bytes: Uint8Array): void; gateway?: boolean }): (bytes: Uint8Array) => void {
+interface TestRoom {
+  send(bytes: Uint8Array): void;
+  readonly gateway?: boolean;
+  whenGateway?(tell: () => void): void;
+}
+
+function plug(room?: TestRoom): (bytes: Uint8Array) => void {
   let hear: (bytes: Uint8Array) => void = () => {};
   service = new NetworkService(
     {
@@ -77,7 +83,7 @@ function plug(room?: { send(bytes: Uint8Array): void; gateway?: boolean }): (byt
         if (!room) return undefined;
         return {
           send: (bytes) => room.send(bytes),
-          whenGateway: (tell) => (room.gateway ? tell() : undefined),
+          whenGateway: (tell) => (room.gateway ? tell() : room.whenGateway?.(tell)),
           close() {},
         };
       },
@@ -211,6 +217,20 @@ describe("in a room", () => {
     link.wake();
     expect(heard).toHaveLength(1);
     expect(uplink.sent).toHaveLength(2);
+  });
+
+  test("a page that takes the gateway over looks for it at home, not where it was", () => {
+    const heard: Uint8Array[] = [];
+    let take = (): void => {};
+    const hear = plug({ send: (bytes) => heard.push(bytes), whenGateway: (tell) => (take = tell) });
+    hear(frame(CARD, GATEWAY));
+    link.toNetwork.push(frame(GATEWAY, CARD, 1));
+    link.wake();
+    expect([heard.length, uplink.sent.length]).toEqual([1, 0]);
+    take();
+    link.toNetwork.push(frame(GATEWAY, CARD, 2));
+    link.wake();
+    expect(uplink.sent.map((bytes) => bytes.at(-1))).toEqual([2]);
   });
 
   test("frames between two pages do not go to the world", () => {
