@@ -26,11 +26,13 @@ const i486 = words("fpu i486 cpuid");
 const pentium = [...i486, ...words("de pse tsc msr mce cx8 apic")];
 const pentium3 = [...pentium, ...words("pae sep mtrr pge mca cmov pat pse36 mmx fxsr sse")];
 const long = [...pentium3, ...words("sse2 clfsh syscall nx lm hypervisor")];
-const core2 = [...long, ...words("sse3 ssse3 cx16 lahf")];
+const core2 = [...long, ...words("sse3 monitor ssse3 cx16 lahf")];
 const v1 = [
   ...long,
-  ...words("pdpe1gb rdtscp tscDeadline tscAdjust fsgsbase smep smap umip invpcid erms fsrm archCapabilities"),
-  ...words("rdrand rdseed rdpid clflushopt prefetchw xsave xsaveopt xsavec xgetbv1"),
+  ...words(
+    "pdpe1gb rdtscp tscDeadline tscAdjust fsgsbase smep smap umip pcid invpcid x2apic erms fsrm archCapabilities",
+  ),
+  ...words("monitor rdrand rdseed rdpid clflushopt prefetchw xsave xsaveopt xsavec xgetbv1"),
 ];
 const v2 = [...v1, ...words("cx16 lahf popcnt sse3 ssse3 sse41 sse42 aes pclmulqdq")];
 const v3 = [...v2, ...words("avx avx2 bmi1 bmi2 f16c fma lzcnt movbe adx sha")];
@@ -73,6 +75,7 @@ const cr4Bits: Partial<Record<Feature, number>> = {
   sse: 1 << 10,
   umip: 1 << 11,
   fsgsbase: 1 << 16,
+  pcid: 1 << 17,
   xsave: 1 << 18,
   smep: 1 << 20,
   smap: 1 << 21,

@@ -1,3 +1,4 @@
+import { HAS_MONITOR } from "../../../build/generated/cpu/features";
 import {
   APIC_BASE, CR4, MODEL_BRAND, MODEL_EXTENDED_LEAVES, MODEL_FEATURE_WORDS, MODEL_LEAVES, MODEL_SIGNATURE, RAX, RBX, RCX, RDX, XCR0,
 } from "./layout";
@@ -38,6 +39,8 @@ function basic(leaf: u32, subleaf: u32): void {
     // Caches are told by leaf 4.
     case 2: answer(0x00ffff01, 0, 0, 0); break;
     case 4: cache(subleaf); break;
+    // MONITOR watches 64 bytes; MWAIT has the extension of ECX bit 0, and one C1.
+    case 5: if (has(HAS_MONITOR)) answer(64, 64, 3, 0x10); else answer(0, 0, 0, 0); break;
     case 7: if (subleaf) answer(0, 0, 0, 0); else answer(0, word(WORD_7B), word(WORD_7C), word(WORD_7D)); break;
     // One thread of one core.
     case 0xb: answer(0, subleaf < 2 ? 1 : 0, subleaf | (subleaf < 2 ? (subleaf + 1) << 8 : 0), 0); break;

@@ -15,6 +15,7 @@ import {
   attributes, descriptor, descriptorBase, descriptorDpl, descriptorLimit, isCode, isConforming, isPresent, isWritableData, markAccessed, readDescriptor,
   setNullSegment, setSegment, T_INT, T_INT16, T_TASK_GATE, T_TRAP, T_TRAP16,
 } from "./segments";
+import { disarmMonitor } from "./system";
 import { switchTask, TASK_GATE_EVENT } from "./task";
 
 /**
@@ -87,6 +88,7 @@ function deliver(): void {
   else deliverProtected();
   if (fault) { selectBank(load<u32>(CPL)); return; }
   store<u32>(HALTED, 0);
+  disarmMonitor();
   clearInterruptShadow();
   swallowStep();
 }

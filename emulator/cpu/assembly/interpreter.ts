@@ -34,7 +34,7 @@ import { deliverException, deliverInterrupt, deliverNmi, nmiBlocked, tripleFault
 import { clearFault, fault, faultVector, GP, NM, nonCanonical, raise, SS_FAULT, UD } from "./fault";
 import { carry, ccDst, condition, IF, less, OP_SUB, overflow, parity, remember, rememberLogic, sign, TF, zero } from "./flags";
 import { acknowledgeInterrupt } from "./host";
-import { ADDRESS, CPL, CR0, CR4, CS, HALTED, INTR, MODE, NMI, PAGE_LINEAR, RBP, RFLAGS, RIP, RSP, SEG_BASE, UOP_POOL, XCR0 } from "./layout";
+import { ADDRESS, CPL, CR0, CR4, CS, HALTED, HALTED_OPEN, INTR, MODE, NMI, PAGE_LINEAR, RBP, RFLAGS, RIP, RSP, SEG_BASE, UOP_POOL, XCR0 } from "./layout";
 import { commit, readable, selectBank, storable, tlbRead, tlbSlot, tlbWrite, writable } from "./memory";
 import { canonical, clearInterruptShadow, CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXSAVE, interruptShadow, MODE_64, MODE_TRACE } from "./mode";
 import { ADC, ADD, AND, CMP, compute, decrement, increment, multiply32, multiply64, OR, shiftLeft, shiftRight, shiftRightSigned, storeRegister, SBB, SUB, TEST, writesBack, XOR } from "./operations";
@@ -553,7 +553,7 @@ function acceptInterrupt(): bool {
     else if (load<u32>(INTR) && (load<u64>(RFLAGS) & IF)) {
       const vector = acknowledgeInterrupt();
       if (vector >= 0) { store<u32>(HALTED, 0); deliverInterrupt(vector); }
-    }
+    } else if (load<u32>(INTR) && load<u32>(HALTED) == HALTED_OPEN) store<u32>(HALTED, 0);
   }
   return !load<u32>(HALTED);
 }
@@ -609,7 +609,8 @@ export function run(instructions: u32): u32 {
     armWatch(false);
     if (passing) { setPassing(false); if (fault) forgetHits(); }
     if (!one || fault) continue;
-    if (granted - budget == retired) keepResuming();
+    // Each element of a repeated string instruction is followed by the traps that it caused (SDM 3B §17.3.1.4).
+    if (granted - budget == retired) { keepResuming(); debugTrap(trace); }
     else if (interruptShadow != 2) debugTrap(trace && !stepSwallowed);
   }
   syncRetired(0);

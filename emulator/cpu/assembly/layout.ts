@@ -45,8 +45,8 @@ export const RFLAGS: usize = STATE + 0xa0;
 export const RETIRED: usize = STATE + 0xa8;
 /** u32, set by the board: an external interrupt waits (INTR pin), NMI waits, A20 enabled (1). */
 export const INTR: usize = STATE + 0xb0, NMI: usize = STATE + 0xb4, A20: usize = STATE + 0xb8;
-/** u32: 1 while halted by HLT or MWAIT. */
-export const HALTED: usize = STATE + 0xbc;
+/** u32: 1 while halted by HLT or MWAIT; HALTED_OPEN when a masked interrupt ends the halt too (MWAIT with ECX = 1). */
+export const HALTED: usize = STATE + 0xbc, HALTED_OPEN: u32 = 2;
 /** u32: bytes of RAM; u32: current privilege level. */
 export const RAM_SIZE: usize = STATE + 0xc0, CPL: usize = STATE + 0xc4;
 /** u32: mode word, part of every block's key; bits in mode.ts. */

@@ -23,7 +23,8 @@ import { has } from "./model";
  * Guest-physical space: RAM from 0, then MMIO up to 4 GiB (the board's), then nothing, which reads as all ones. The display's
  * memory is in it where the board says. A walk ends in a place: an offset from RAM_BASE, of RAM or, beyond it, of video memory;
  * or, with bit 63 set, the guest-physical address of something else.
- * Not modelled: PCID (not claimed), protection keys, 5-level paging, paging-structure caches and memory types.
+ * Every MOV to CR3 drops what is not global, PCIDs or not. Not modelled: protection keys, 5-level paging, paging-structure
+ * caches and memory types.
  */
 
 /** Access kinds are the bits of a page-fault error code (SDM 3A §4.7). */

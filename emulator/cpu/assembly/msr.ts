@@ -1,6 +1,7 @@
 import {
-  HAS_ARCHCAPABILITIES, HAS_LM, HAS_MTRR, HAS_RDTSCP, HAS_SEP, HAS_SYSCALL, HAS_TSC, HAS_TSCADJUST, HAS_TSCDEADLINE,
+  HAS_APIC, HAS_ARCHCAPABILITIES, HAS_LM, HAS_MTRR, HAS_RDTSCP, HAS_SEP, HAS_SYSCALL, HAS_TSC, HAS_TSCADJUST, HAS_TSCDEADLINE, HAS_X2APIC,
 } from "../../../build/generated/cpu/features";
+import { syncRetired } from "./control";
 import { GP, raise } from "./fault";
 import { tsc, writeApicBase, writeTscDeadline } from "./host";
 import {
@@ -11,10 +12,11 @@ import { flushTlb } from "./mmu";
 import { canonical, CR0_PG, EFER_LMA, EFER_LME, EFER_NXE, updateMode } from "./mode";
 import { has } from "./model";
 import { now } from "./system";
+import { isX2apic, mayBecome, readX2apic, writeX2apic, x2apicValue } from "./x2apic";
 
 /**
  * Model-specific registers (SDM 4 chapter 2). Registers that are not listed do not exist: #GP(0). Not modelled: machine-check
- * banks, performance counters, last-branch records, x2APIC.
+ * banks, performance counters, last-branch records.
  */
 const PLATFORM_ID: u32 = 0x17, TIME_STAMP: u32 = 0x10, APICBASE: u32 = 0x1b, FEATURE_CONTROL: u32 = 0x3a, TSC_ADJUST: u32 = 0x3b;
 const BIOS_UPDATE: u32 = 0x79, BIOS_SIGN_ID: u32 = 0x8b, PLATFORM_INFO: u32 = 0xce, MTRRCAP: u32 = 0xfe, ARCH_CAPABILITIES: u32 = 0x10a;
@@ -57,6 +59,10 @@ function mtrrWord(index: u32): usize {
   return 0;
 }
 
+const X2APIC: u32 = 0x800;
+// @ts-ignore: decorator
+@inline function isX2apicRegister(index: u32): bool { return index - X2APIC < 0x40; }
+
 /** Whether the processor has the feature that the register belongs to. */
 function exists(index: u32): bool {
   switch (index) {
@@ -65,13 +71,14 @@ function exists(index: u32): bool {
     case TSC_ADJUST: return has(HAS_TSCADJUST);
     case DEADLINE: return has(HAS_TSCDEADLINE);
     case ARCH_CAPABILITIES: return has(HAS_ARCHCAPABILITIES);
+    case APICBASE: return has(HAS_APIC);
     case 0x174: case 0x175: case 0x176: return has(HAS_SEP);
     case 0xc0000080: return load<u32>(MODEL_EFER) != 0;
     case 0xc0000081: return has(HAS_SYSCALL);
     case 0xc0000082: case 0xc0000083: case 0xc0000084: case 0xc0000100: case 0xc0000101: case 0xc0000102: return has(HAS_LM);
     case 0xc0000103: return has(HAS_RDTSCP);
     // The rest came with the processors that have memory types.
-    default: return has(HAS_MTRR);
+    default: return isX2apicRegister(index) ? isX2apic() : has(HAS_MTRR);
   }
 }
 
@@ -80,6 +87,11 @@ export function rdmsr(u: usize): void {
   if (!exists(index)) { raise(GP, 0); return; }
   let value: u64 = 0;
   if (word) value = load<u64>(word);
+  else if (isX2apicRegister(index)) {
+    syncRetired(load<u8>(u, 3));
+    if (!readX2apic(index - X2APIC)) { raise(GP, 0); return; }
+    value = x2apicValue;
+  }
   else switch (index) {
     case TIME_STAMP: value = now(); break;
     case TSC_ADJUST: value = load<u64>(TSC_OFFSET); break;
@@ -107,6 +119,10 @@ export function wrmsr(u: usize): void {
   if (word) {
     if (!acceptable(index, value)) { raise(GP, 0); return; }
     store<u64>(word, value);
+    return;
+  }
+  if (isX2apicRegister(index)) {
+    if (!writeX2apic(index - X2APIC, value)) raise(GP, 0);
     return;
   }
   switch (index) {
@@ -155,8 +171,8 @@ function setDeadline(value: u64): void {
 }
 
 function setApicBase(value: u64): void {
-  const known: u64 = 0x7ffffff900;
-  if (value & ~known) { raise(GP, 0); return; }
+  const known: u64 = has(HAS_X2APIC) ? 0x7ffffffd00 : 0x7ffffff900;
+  if ((value & ~known) || !mayBecome(load<u64>(APIC_BASE), value)) { raise(GP, 0); return; }
   store<u64>(APIC_BASE, value);
   writeApicBase(<u32>value);
 }

@@ -1,3 +1,4 @@
+import { HAS_MONITOR } from "../../../build/generated/cpu/features";
 import { clearFault } from "./fault";
 import { setArithmetic } from "./flags";
 import { clearTripleFault, endNmi } from "./exceptions";
@@ -5,6 +6,7 @@ import {
   A20, APIC_BASE, CR0, CS, DR, FCW, FTW, GDTR, IDTR, LDTR, MISC_ENABLE, MODEL_SIGNATURE, MTRR, MXCSR, PAT, RAM_SIZE, RDX, RFLAGS,
   RIP, SEG_ATTRIBUTES, SEG_BASE, SEG_LIMIT, SEG_SELECTOR, SEGMENTS, STATE, TR, XCR0,
 } from "./layout";
+import { has } from "./model";
 import { flushTlb } from "./mmu";
 import { CR0_CD, CR0_ET, CR0_NW, clearInterruptShadow, setCpl, updateMode } from "./mode";
 
@@ -33,7 +35,8 @@ export function resetState(ramBytes: u32): void {
   store<u8>(FTW, 0xff);
   store<u32>(MXCSR, 0x1f80);
   store<u64>(PAT, 0x0007040600070406);
-  store<u64>(MISC_ENABLE, 1);
+  // Fast strings; MONITOR.
+  store<u64>(MISC_ENABLE, has(HAS_MONITOR) ? 0x40001 : 1);
   // Local APIC enabled at its usual place; this is the bootstrap processor.
   store<u64>(APIC_BASE, 0xfee00900);
   clearFault();

@@ -1,17 +1,17 @@
 import { syncRetired } from "./control";
-import { checkSegment, segmentOf } from "./addressing";
+import { addressMask, checkSegment, segmented, segmentOf } from "./addressing";
 import { fault, GP, NP, raise, UD } from "./fault";
 import { changeArithmetic, setArithmetic, ZF } from "./flags";
 import { openCurrentStack, closeStack, pop, popped, push } from "./frames";
 import { random32, readCr8, tsc, writeCr8 } from "./host";
 import {
-  CPL, CR0, CR2, CR3, CR4, CS, DR, EFER, FS, GDTR, GS, HALTED, IDTR, KERNEL_GS_BASE, LDTR, MODEL_CR0, MODEL_CR4, RAX, RCX, RDX, RFLAGS, SEG_ATTRIBUTES, SEG_BASE,
+  CPL, CR0, CR2, CR3, CR4, CS, DR, EFER, FS, GDTR, GS, HALTED, HALTED_OPEN, IDTR, KERNEL_GS_BASE, LDTR, MODEL_CR0, MODEL_CR4, RAX, RCX, RDX, RFLAGS, SEG_ATTRIBUTES, SEG_BASE,
   SEG_SELECTOR, SEGMENTS, TR, TSC_AUX, TSC_OFFSET,
 } from "./layout";
 import { commit, readable, rmReadable, rmWritable, writable } from "./memory";
 import { closeSmapWindow, flushTlb, invalidatePage, physical64 } from "./mmu";
 import {
-  canonical, CR0_CD, CR0_ET, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_DE, CR4_FSGSBASE, CR4_PAE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, CR4_TSD,
+  canonical, CR4_PCIDE, CR0_CD, CR0_ET, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_DE, CR4_FSGSBASE, CR4_PAE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, CR4_TSD,
   CR4_UMIP, EFER_LMA, EFER_LME, FLAG_AC, FLAG_IF, iopl, longMode, mode64, realSegments, setInterruptShadow, updateMode, virtual8086,
 } from "./mode";
 import {
@@ -277,7 +277,7 @@ function writeCr0(value: u64): void {
       store<u64>(EFER, efer | EFER_LMA);
     } else if ((load<u64>(CR4) & CR4_PAE) && !validPointers(load<u64>(CR3))) return;
   } else if (!pg && (old & CR0_PG)) {
-    if (mode64()) { raise(GP, 0); return; }
+    if (mode64() || (load<u64>(CR4) & CR4_PCIDE)) { raise(GP, 0); return; }
     store<u64>(EFER, efer & ~EFER_LMA);
   }
   store<u64>(CR0, next);
@@ -294,7 +294,9 @@ function validPointers(cr3: u64): bool {
   return true;
 }
 
-function writeCr3(value: u64): void {
+/** With PCIDs, bit 63 asks that nothing be dropped: the TLB knows no PCIDs, and drops all the same (SDM 3A §4.10.4.1). */
+function writeCr3(written: u64): void {
+  const value = load<u64>(CR4) & CR4_PCIDE ? written & ~(1 << 63) : written;
   if (longMode()) { if (value >> 39) { raise(GP, 0); return; } }
   else if ((load<u64>(CR0) & CR0_PG) && (load<u64>(CR4) & CR4_PAE) && !validPointers(value)) return;
   store<u64>(CR3, value);
@@ -304,7 +306,9 @@ function writeCr3(value: u64): void {
 function writeCr4(value: u64): void {
   const old = load<u64>(CR4);
   if ((value & ~<u64>load<u32>(MODEL_CR4)) || (longMode() && !(value & CR4_PAE))) { raise(GP, 0); return; }
-  const paging = CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP;
+  // PCIDs begin in IA-32e mode, with that of 0.
+  if ((value & ~old & CR4_PCIDE) && (!longMode() || (load<u64>(CR3) & 0xfff))) { raise(GP, 0); return; }
+  const paging = CR4_PCIDE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP;
   if (!longMode() && (load<u64>(CR0) & CR0_PG) && (value & CR4_PAE) && ((old ^ value) & paging) && !validPointers(load<u64>(CR3))) return;
   store<u64>(CR4, value);
   if ((old ^ value) & paging) flushTlb(false);
@@ -323,7 +327,7 @@ export function clts(u: usize): void { store<u64>(CR0, load<u64>(CR0) & ~CR0_TS)
 
 export function invlpg(u: usize): void { invalidatePage(linear(u)); }
 
-/** INVPCID without PCIDs: types 0 and 1 need PCID 0; what is dropped is at least what was asked (SDM 2A). */
+/** INVPCID: without CR4.PCIDE types 0 and 1 need PCID 0; what is dropped is at least what was asked (SDM 2A). */
 export function invpcid(u: usize): void {
   const type = mode64() ? load<u64>(reg(u)) : <u64>load<u32>(reg(u)), address = linear(u);
   let p = readable<u64>(address);
@@ -332,7 +336,8 @@ export function invpcid(u: usize): void {
   p = readable<u64>(address + 8);
   if (!p) return;
   const page = load<u64>(p);
-  if (type > 3 || (type < 2 && pcid) || (type == 0 && !canonical(page))) { raise(GP, 0); return; }
+  const most: u64 = load<u64>(CR4) & CR4_PCIDE ? 0xfff : 0;
+  if (type > 3 || pcid > 0xfff || (type < 2 && pcid > most) || (type == 0 && !canonical(page))) { raise(GP, 0); return; }
   if (type == 0) invalidatePage(page);
   else flushTlb(type != 2);
 }
@@ -389,6 +394,30 @@ export function sti(u: usize): void {
   store<u64>(RFLAGS, flags | FLAG_IF);
 }
 export function hlt(u: usize): void { store<u32>(HALTED, 1); }
+
+/**
+ * MONITOR and MWAIT (SDM 2B). The one processor is the only one that stores to the monitored line, and an interrupt that comes
+ * between the two disarms, so that MWAIT waits for interrupts alone.
+ */
+let monitorArmed: bool = false;
+export function disarmMonitor(): void { monitorArmed = false; }
+function monitorForbidden(allowed: u32): bool {
+  if (load<u32>(CPL)) raise(UD, 0);
+  else if ((mode64() ? load<u64>(RCX) : <u64>load<u32>(RCX)) & ~<u64>allowed) raise(GP, 0);
+  return fault != 0;
+}
+export function monitor(u: usize): void {
+  if (monitorForbidden(0)) return;
+  const address = segmented(segmentOf(u), load<u64>(RAX) & addressMask(u), 1, false);
+  if (!fault && readable<u8>(address)) monitorArmed = true;
+}
+/** ECX bit 0: a masked interrupt ends the wait too. Without it nothing would where interrupts are off: MWAIT returns at once. */
+export function mwait(u: usize): void {
+  if (monitorForbidden(1) || !monitorArmed) return;
+  monitorArmed = false;
+  if (load<u32>(RCX) & 1) store<u32>(HALTED, HALTED_OPEN);
+  else if (load<u64>(RFLAGS) & FLAG_IF) store<u32>(HALTED, 1);
+}
 
 /** CLAC and STAC are undefined above CPL 0. */
 export function clac(u: usize): void {

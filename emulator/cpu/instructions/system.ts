@@ -100,6 +100,8 @@ const others: readonly Instruction[] = [
   op("FA",            "CLI",            "cli",            "-"),
   op("FB",            "STI",            "sti",            "-", "ends-block"),
   op("F4",            "HLT",            "hlt",            "-", "ring0", "ends-block"),
+  op("0F 01 /1 rm=0", "MONITOR",        "monitor",        "-"),
+  op("0F 01 /1 rm=1", "MWAIT",          "mwait",          "-", "ends-block"),
   op("0F 01 /1 rm=2", "CLAC",           "clac",           "-"),
   op("0F 01 /1 rm=3", "STAC",           "stac",           "-"),
   op("0F A2",         "CPUID",          "cpuid",          "-"),

@@ -1,0 +1,188 @@
+import { describe, expect, test } from "vitest";
+import { RunExit } from "../../../emulator/cpu/core.ts";
+import { at, noCore, place, Rig } from "./system-rig.ts";
+
+/** What came to system mode late: PCIDs, MONITOR and MWAIT, x2APIC; and single steps through a repeated string instruction. */
+const GP = 13,
+  UD = 6;
+const PCIDE = 1n << 17n;
+
+/** Runs one instruction with EAX, ECX, EDX set: the vector, or undefined. */
+function outcome(rig: Rig, code: string, { rax = 0n, rcx = 0n, rdx = 0n } = {}): number | undefined {
+  rig.set("rax", rax);
+  rig.set("rcx", rcx);
+  rig.set("rdx", rdx);
+  return rig.run(`${code} f4`).vector;
+}
+const pair = (rig: Rig): bigint => (rig.get("rdx") << 32n) | rig.get("rax");
+
+describe.skipIf(noCore)("PCIDs (SDM 3A §4.10.1)", () => {
+  const MOV_CR3 = "0f22d8",
+    MOV_CR4 = "0f22e0";
+  test("begin with the PCID of 0, and end paging does not before they do", () => {
+    const rig = new Rig();
+    rig.setState(place.cr3, BigInt(at.pml4) | 0x18n);
+    expect(outcome(rig, MOV_CR4, { rax: 0x6b0n | PCIDE })).toBe(GP);
+    rig.setState(place.cr3, BigInt(at.pml4));
+    expect(outcome(rig, MOV_CR4, { rax: 0x6b0n | PCIDE })).toBeUndefined();
+    expect(rig.state(place.cr4)).toBe(0x6b0n | PCIDE);
+  });
+  test("stand in CR3, whose bit 63 is a wish and never kept", () => {
+    const rig = new Rig();
+    const cr3 = BigInt(at.pml4) | 0x123n;
+    expect(outcome(rig, MOV_CR3, { rax: cr3 | (1n << 63n) })).toBe(GP);
+    outcome(rig, MOV_CR4, { rax: 0x6b0n | PCIDE });
+    expect(outcome(rig, MOV_CR3, { rax: cr3 | (1n << 63n) })).toBeUndefined();
+    expect(rig.state(place.cr3)).toBe(cr3);
+  });
+  test("INVPCID takes 12 bits of them where they are on, and 0 where not", () => {
+    const DESCRIPTOR = 0x9000;
+    // INVPCID RAX, [RCX].
+    const invalidate = (pcid: bigint, on: boolean): number | undefined => {
+      const rig = new Rig();
+      if (on) outcome(rig, MOV_CR4, { rax: 0x6b0n | PCIDE });
+      rig.write64(DESCRIPTOR, pcid);
+      rig.write64(DESCRIPTOR + 8, 0n);
+      return outcome(rig, "660f388201", { rax: 1n, rcx: BigInt(DESCRIPTOR) });
+    };
+    expect(invalidate(5n, false)).toBe(GP);
+    expect(invalidate(5n, true)).toBeUndefined();
+    expect(invalidate(0x1000n, true)).toBe(GP);
+  });
+});
+
+describe.skipIf(noCore)("MONITOR and MWAIT (SDM 2B)", () => {
+  const IF = 0x202n;
+  /** MONITOR with RAX on data, then the code, MWAIT and CLI; HLT. */
+  const wait = (rig: Rig, between: string, rflags: bigint, ecx = 0) => {
+    rig.set("rax", BigInt(at.user));
+    rig.set("rcx", 0n);
+    rig.set("rdx", 0n);
+    return rig.run(`0f01c8 ${between} b90${ecx}000000 0f01c9 fa 90 f4`, { rflags });
+  };
+  test("halt until an interrupt", () => {
+    const rig = new Rig();
+    const { exit, rip } = wait(rig, "", IF);
+    expect(exit).toBe(RunExit.halted);
+    expect(rip).toBe(BigInt(at.code + 11));
+    rig.cpu.setInterruptPin(true);
+    rig.cpu.run(100);
+    expect(rig.cpu.rip).toBe(BigInt(at.handlers + 0x40 * 16 + 1));
+  });
+  test("with ECX bit 0, until one that is masked too", () => {
+    const rig = new Rig();
+    expect(wait(rig, "", 2n, 1).rip).toBe(BigInt(at.code + 11));
+    rig.cpu.setInterruptPin(true);
+    rig.cpu.run(100);
+    // On to the HLT at the end, with nothing delivered.
+    expect(rig.cpu.rip).toBe(BigInt(at.code + 14));
+  });
+  test("do not wait where nothing would end it, nor after an interrupt between the two", () => {
+    expect(wait(new Rig(), "", 2n).rip).toBe(BigInt(at.code + 14));
+    const rig = new Rig();
+    rig.gate(0x40, { to: at.code + 0x100 });
+    rig.bytes(at.code + 0x100, "48cf");
+    // STI; NOP; NOP let the interrupt in.
+    rig.cpu.setInterruptPin(true);
+    expect(wait(rig, "fb 90 90", 2n).rip).toBe(BigInt(at.code + 17));
+  });
+  test("are for CPL 0 and known extensions only, and the address must be there", () => {
+    expect(new Rig().run("31c9 0f01c8 f4", { cpl: 3 }).vector).toBe(UD);
+    expect(outcome(new Rig(), "0f01c8", { rax: BigInt(at.user), rcx: 1n })).toBe(GP);
+    expect(outcome(new Rig(), "0f01c9", { rcx: 2n })).toBe(GP);
+    expect(outcome(new Rig(), "0f01c8", { rax: 0x7000_0000n })).toBe(14);
+  });
+});
+
+describe.skipIf(noCore)("x2APIC mode (SDM 3A §10.12)", () => {
+  const BASE = 0x1bn;
+  const rdmsr = (rig: Rig, rcx: bigint): number | undefined => outcome(rig, "0f32", { rcx });
+  const wrmsr = (rig: Rig, rcx: bigint, value: bigint): number | undefined =>
+    outcome(rig, "0f30", { rcx, rax: value & 0xffffffffn, rdx: value >> 32n });
+  const entered = (): Rig => {
+    const rig = new Rig();
+    expect(wrmsr(rig, BASE, 0xfee00d00n)).toBeUndefined();
+    rig.log.mmio.length = 0;
+    return rig;
+  };
+  test("is entered from xAPIC mode and left by switching off", () => {
+    const rig = new Rig();
+    expect(rdmsr(rig, 0x802n)).toBe(GP);
+    expect(wrmsr(rig, BASE, 0xfee00500n)).toBe(GP);
+    expect(wrmsr(rig, BASE, 0xfee00d00n)).toBeUndefined();
+    expect(wrmsr(rig, BASE, 0xfee00900n)).toBe(GP);
+    expect(wrmsr(rig, BASE, 0xfee00100n)).toBeUndefined();
+    expect(wrmsr(rig, BASE, 0xfee00d00n)).toBe(GP);
+    expect(wrmsr(rig, BASE, 0xfee00900n)).toBeUndefined();
+  });
+  test("has the registers as MSRs", () => {
+    const rig = entered();
+    expect(rdmsr(rig, 0x80fn)).toBeUndefined();
+    expect(pair(rig)).toBe(0xa5a5a5a5n);
+    expect(rdmsr(rig, 0x802n)).toBeUndefined();
+    expect(pair(rig)).toBe(0xa5n);
+    expect(rdmsr(rig, 0x80dn)).toBeUndefined();
+    expect(pair(rig)).toBe(1n);
+    expect(wrmsr(rig, 0x832n, 0x10040n)).toBeUndefined();
+    expect(wrmsr(rig, 0x80bn, 0n)).toBeUndefined();
+    expect(rig.log.mmio).toEqual([
+      "read fee000f0 4",
+      "read fee00020 4",
+      "write fee00320 4 10040",
+      "write fee000b0 4 0",
+    ]);
+  });
+  test("sends with destinations of 32 bits", () => {
+    const rig = entered();
+    wrmsr(rig, 0x830n, 0x000c4041n);
+    wrmsr(rig, 0x830n, 0xffffffff_00004042n);
+    wrmsr(rig, 0x830n, 0x7_00004043n);
+    // Logically: processor 0 of cluster 0.
+    wrmsr(rig, 0x830n, 0x1_00004844n);
+    wrmsr(rig, 0x83fn, 0x45n);
+    expect(rig.log.mmio.filter((line) => line.startsWith("write"))).toEqual([
+      "write fee00310 4 0",
+      "write fee00300 4 c4041",
+      "write fee00310 4 ff000000",
+      "write fee00300 4 4042",
+      "write fee00310 4 fe000000",
+      "write fee00300 4 4043",
+      "write fee00310 4 0",
+      "write fee00300 4 4044",
+      "write fee00300 4 40045",
+    ]);
+  });
+  test.each([
+    ["the destination format register", 0x80en, 0n],
+    ["the upper half of the command register", 0x831n, 0n],
+    ["an upper half", 0x832n, 1n << 32n],
+    ["an end of interrupt that is not 0", 0x80bn, 1n],
+    ["the version", 0x803n, 0n],
+    ["a request register", 0x820n, 0n],
+  ])("refuses a write of %s", (_, index, value) => {
+    const rig = entered();
+    expect(wrmsr(rig, index, value)).toBe(GP);
+    expect(rig.log.mmio).toEqual([]);
+  });
+});
+
+describe.skipIf(noCore)("RFLAGS.TF (SDM 3B §17.3.1.4)", () => {
+  test("traps after each element of REP STOSB, with RF set until the last", () => {
+    const rig = new Rig();
+    rig.set("rdi", BigInt(at.user + 0x800));
+    rig.set("rcx", 3n);
+    rig.set("rax", 0x41n);
+    // REP STOSB; NOP; INT DONE. The handler of #DB halts.
+    expect(rig.run("f3aa 90 f4", { rflags: 0x102n }).vector).toBe(1);
+    const steps: string[] = [];
+    for (let i = 0; i < 4; i++) {
+      const { rip, rflags } = rig.frame(false);
+      steps.push(`${Number(rip) - at.code} rcx=${rig.get("rcx")} rf=${(rflags >> 16n) & 1n}`);
+      // IRETQ from the frame.
+      rig.bytes(at.code + 0x100, "48cf");
+      rig.setState(place.rip, BigInt(at.code + 0x100));
+      if (rig.resume(2n).vector !== 1) break;
+    }
+    expect(steps).toEqual(["0 rcx=2 rf=1", "0 rcx=1 rf=1", "2 rcx=0 rf=0", "3 rcx=0 rf=0"]);
+  });
+});
