@@ -1,4 +1,4 @@
-import { dnsCodes } from "./net/dns-message.ts";
+import { DNS_HEADER_BYTES, dnsCodes } from "./net/dns-message.ts";
 import { headerAnswer } from "./net/dns-answer.ts";
 
 const TIMEOUT_MS = 2000;
@@ -10,18 +10,23 @@ const ANSWER_BYTES = 65_535;
  */
 export class DohClient {
   readonly #upstreams: readonly string[];
+  readonly #onTry: (answered: boolean, tookMs: number) => void;
   /** The upstream that answered last is asked first. */
   #first = 0;
 
-  constructor(upstreams: readonly string[]) {
+  /** `onTry` is told of each upstream that was asked. */
+  constructor(upstreams: readonly string[], onTry: (answered: boolean, tookMs: number) => void = () => {}) {
     this.#upstreams = upstreams;
+    this.#onTry = onTry;
   }
 
   async ask(message: Uint8Array): Promise<Uint8Array> {
     const count = this.#upstreams.length;
     for (let turn = 0; turn < count; turn++) {
       const at = (this.#first + turn) % count;
+      const startedMs = Date.now();
       const answer = await post(this.#upstreams[at]!, message).catch(() => null);
+      this.#onTry(answer !== null, Date.now() - startedMs);
       if (!answer) continue;
       this.#first = at;
       return answer;
@@ -30,6 +35,7 @@ export class DohClient {
   }
 }
 
+/** One question to one upstream. Null: no answer in time, or none that is one. */
 async function post(url: string, message: Uint8Array): Promise<Uint8Array | null> {
   const type = "application/dns-message";
   const response = await fetch(url, {
@@ -39,11 +45,27 @@ async function post(url: string, message: Uint8Array): Promise<Uint8Array | null
     redirect: "manual",
     signal: AbortSignal.timeout(TIMEOUT_MS),
   });
-  const declared = Number(response.headers.get("content-length") ?? 0);
-  if (response.status !== 200 || declared > ANSWER_BYTES) {
-    await response.body?.cancel();
-    return null;
+  if (response.status === 200 && response.body) return readBounded(response.body);
+  await response.body?.cancel();
+  return null;
+}
+
+/** Null: shorter than a header, or longer than a message can be; what is too long is not read to its end. */
+async function readBounded(body: ReadableStream<Uint8Array>): Promise<Uint8Array | null> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of body) {
+    length += piece.length;
+    // Leaving the loop cancels the body.
+    if (length > ANSWER_BYTES) return null;
+    pieces.push(piece);
   }
-  const answer = new Uint8Array(await response.arrayBuffer());
-  return answer.length >= 12 && answer.length <= ANSWER_BYTES ? answer : null;
+  if (length < DNS_HEADER_BYTES) return null;
+  const answer = new Uint8Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    answer.set(piece, at);
+    at += piece.length;
+  }
+  return answer;
 }

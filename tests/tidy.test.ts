@@ -82,7 +82,7 @@ const directions: readonly (readonly [RegExp, RegExp])[] = [
   [/^client\//, /^(client\/|emulator\/protocol\/|emulator\/[a-z-]+-worker\.ts$)/],
   // The Worker's entry re-exports the objects' classes; nothing else of it runs their code.
   [/^worker\/main\.ts$/, /^(worker|durable-objects)\//],
-  [/^worker\//, /^(worker|emulator\/protocol|durable-objects\/(net|policy))\//],
+  [/^worker\//, /^((worker|emulator\/protocol|durable-objects\/(net|policy))\/|durable-objects\/doh\.ts$)/],
   [/^durable-objects\/net\//, /^durable-objects\/net\//],
   [/^durable-objects\/gateway\//, /^(durable-objects\/(gateway|net|policy)|emulator\/protocol)\//],
   [/^durable-objects\//, /^(durable-objects|emulator\/protocol)\//],

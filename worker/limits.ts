@@ -34,10 +34,8 @@ export const limits = {
   signedUrlsPerMinute: 300,
   /** Body of POST /session. */
   sessionBytes: 16 * 1024,
-  /** A DNS question, and what is answered to one. */
+  /** A DNS question. */
   dnsQueryBytes: 4096,
-  dnsUpstreamBytes: 65_535,
-  dnsUpstreamMs: 2000,
   /** Questions per address and 10 s (`DNS_RATE`), relay tokens per session and minute (`RELAY_RATE`): wrangler.toml. */
   dnsQueriesPerTenSeconds: 100,
   relayTokensPerMinute: 30,
