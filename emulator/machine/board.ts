@@ -221,7 +221,7 @@ export class Board implements CpuHost {
       }
       const gsi = pciGsi(slot, 0);
       const { memory, timers, now } = this.#options;
-      const card = new (model === "e1000" ? E1000 : Rtl8139)({
+      const options = {
         mac,
         wire,
         memory,
@@ -231,7 +231,9 @@ export class Board implements CpuHost {
         interruptLine: gsi,
         address: NIC_BAR_BASE + NIC_BAR_STRIDE * i,
         ioAddress: ports,
-      });
+        plus: profile !== "8139c",
+      };
+      const card = model === "e1000" ? new E1000(options) : new Rtl8139(options);
       this.pci.add(slot, 0, card.pci);
       return card;
     });

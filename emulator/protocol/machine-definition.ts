@@ -28,9 +28,9 @@ export type NicModel = z.infer<typeof NicModel>;
 
 /**
  * Of a virtio-net: `transitional` also speaks to drivers from before virtio 1.0, `windows7` is the contract that drivers of
- * Windows 7 were written to.
+ * Windows 7 were written to. Of an rtl8139: `8139c` is the older chip, which drivers of the older mode insist on.
  */
-export const NicProfile = z.enum(["transitional", "windows7"]);
+export const NicProfile = z.enum(["transitional", "windows7", "8139c"]);
 export type NicProfile = z.infer<typeof NicProfile>;
 
 /** All that a machine is made from, as the catalogue keeps it. The first boot entry is the default. */

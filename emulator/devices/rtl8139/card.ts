@@ -358,6 +358,9 @@ export class Rtl8139 implements NetworkCard {
         this.counters.receivedBytes += frame.length;
       }
     }
+    // Linux's 8139too clears the cause after each frame and looks no further when it is clear: what it has left in the ring
+    // is told again, or both sides would wait for each other once the ring is full.
+    if (!this.#plusReceives && !this.#ring.isEmpty) causes |= Interrupt.received;
     if (causes) this.#raise(causes);
   }
 }

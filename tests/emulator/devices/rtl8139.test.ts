@@ -129,6 +129,21 @@ test("a full ring keeps the frame until there is room", () => {
   expect(card.counters.receivedFrames).toBe(8);
 });
 
+test("frames that a driver leaves in the ring are told again, though it has cleared their cause", () => {
+  const { wire, card, read, write, start } = bench();
+  start();
+  wire.waiting.push(testFrame({ payload: pattern(50) }));
+  card.poll();
+  write(0x3e, 0xffff, 2);
+  expect(read(0x3e, 2)).toBe(0);
+  card.poll();
+  expect(read(0x3e, 2)).toBe(1);
+  write(0x38, (read(0x3a, 2) - 16) & 0xffff, 2);
+  write(0x3e, 0xffff, 2);
+  card.poll();
+  expect(read(0x3e, 2)).toBe(0);
+});
+
 test("the filter: own address, broadcast, hash, everything", () => {
   const { wire, card, write, start } = bench();
   start(0x0e);

@@ -17,12 +17,9 @@ const CARDS: Readonly<
     nic: { model: "virtio-net", profile: "transitional" },
     drivers: ["virtio_pci force_legacy=1", "virtio_net"],
   },
-  "virtio-net for Windows 7": {
-    nic: { model: "virtio-net", profile: "windows7" },
-    drivers: ["virtio_pci", "virtio_net"],
-  },
   e1000: { nic: { model: "e1000" }, drivers: ["e1000"] },
   rtl8139: { nic: { model: "rtl8139" }, drivers: ["8139cp"] },
+  "rtl8139 without C+": { nic: { model: "rtl8139", profile: "8139c" }, drivers: ["8139too"] },
 };
 const COMMAND_LINE =
   "console=ttyS0 mitigations=off tsc=reliable nowatchdog cryptomgr.notests rcupdate.rcu_expedited=1 rdinit=/init loglevel=4";
@@ -73,7 +70,7 @@ describe.skipIf(reason)(`Linux's drivers${reason && ` (skipped: ${reason})`}`, (
   const pairs: [string, string][] = [
     ["e1000", "rtl8139"],
     ["virtio-net", "virtio-net by its legacy interface"],
-    ["virtio-net for Windows 7", "e1000"],
+    ["virtio-net", "rtl8139 without C+"],
   ];
   test.for(pairs)(
     "%s and %s: ping, a file each way, the cable out and in",
