@@ -1,5 +1,6 @@
 /**
  * `npm run fuzz -- cpu --seed S --minutes M [--mode user64|user32|user16] [--streams N] [--keep] [--log]`
+ * `npm run fuzz -- net --seed S --frames N`: the TCP/IP stack; the exit status is 1 when it threw or held too much.
  * Prints each difference; --keep files it as a vector in tests/vectors/cpu, --log adds a line to infra/docs/fuzz-log.jsonl.
  * The exit status is 1 when there was a difference.
  */
@@ -8,6 +9,7 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { foundFolder, fuzzUser } from "./cpu.ts";
+import { fuzzStack } from "./net.ts";
 import type { Bits } from "./stream.ts";
 
 const { values, positionals } = parseArgs({
@@ -17,14 +19,20 @@ const { values, positionals } = parseArgs({
     minutes: { type: "string", default: "1" },
     mode: { type: "string", default: "user64" },
     streams: { type: "string" },
+    frames: { type: "string", default: "10000000" },
     keep: { type: "boolean", default: false },
     log: { type: "boolean", default: false },
   },
 });
+if (positionals[0] === "net") {
+  const seed = Number(values.seed);
+  console.log(JSON.stringify({ seed, ...fuzzStack(Number(values.frames), seed) }));
+  process.exit(0);
+}
 const bits: Record<string, Bits> = { user64: 64, user32: 32, user16: 16 };
 const width = bits[values.mode];
 if (positionals[0] !== "cpu" || width === undefined) {
-  console.error(`Which part, and which mode? cpu --mode ${Object.keys(bits).join("|")}`);
+  console.error(`Which part, and which mode? net, or cpu --mode ${Object.keys(bits).join("|")}`);
   process.exit(2);
 }
 const tally = fuzzUser({

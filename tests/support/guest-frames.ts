@@ -1,5 +1,5 @@
 import { lanDefaults } from "../../durable-objects/net/lan.ts";
-import { ipOf, pseudoSum, readIp } from "../../durable-objects/net/wire/address.ts";
+import { type Ip, ipOf as parsed, pseudoSum, readIp } from "../../durable-objects/net/wire/address.ts";
 import { checksum, isIntact, sum } from "../../durable-objects/net/wire/checksum.ts";
 import {
   ETHERNET_BYTES,
@@ -17,6 +17,14 @@ import {
 import { readIpv6, writeIpv6 } from "../../durable-objects/net/wire/ipv6.ts";
 import { type Segment, emptySegment, readTcp, writeTcp } from "../../durable-objects/net/wire/tcp.ts";
 import { readUdp, writeUdp } from "../../durable-objects/net/wire/udp.ts";
+
+const known = new Map<string, Ip>();
+/** Addresses of scripts are few and are parsed once. */
+function ipOf(text: string): Ip | null {
+  const found = known.get(text) ?? parsed(text);
+  if (found && known.size < 256) known.set(text, found);
+  return found;
+}
 
 /** Frames of a scripted guest, and the stack's frames read back with every checksum verified. */
 export const MAC = Uint8Array.of(2, 0, 0, 0, 0, 0x10);

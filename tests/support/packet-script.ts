@@ -160,7 +160,7 @@ export class Dialogue {
     const segment = frame && readSegment(frame);
     if (!segment)
       this.#fail(line, frame ? "the stack sent something else than TCP" : "the stack sent nothing");
-    this.#iss ??= segment.seq;
+    if (segment.flags & flags.syn) this.#iss ??= segment.seq;
     const got = this.#show(segment, wanted.words);
     const want = this.#showWanted(wanted);
     if (got !== want) this.#fail(line, `the stack sent "${got}"`);
@@ -290,7 +290,7 @@ export function dialogue(
   changes: Partial<StackConfig> = {},
   isOpening = false,
 ): void {
-  test(name, () => {
+  test(`${name}`, () => {
     expect(() => new Dialogue(changes, isOpening).run(text)).not.toThrow();
   });
 }

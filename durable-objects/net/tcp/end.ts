@@ -18,7 +18,8 @@ function release(t: TcpContext, c: Connection): void {
 
 /** "done" waits until the host has written all that it was given. */
 function tellWorld(t: TcpContext, c: Connection, why: "done" | "reset" | "timeout"): void {
-  if (c.isOver) return;
+  // What ended well stays so, whatever comes in TIME-WAIT.
+  if (c.isOver || (t.endings.has(c.id) && c.rcv.held > 0)) return;
   if (why === "done" && c.rcv.held > 0) {
     t.endings.set(c.id, c);
     return;
