@@ -100,6 +100,15 @@ export class Keeper implements Gatekeeper {
     };
   }
 
+  /** Whether a datagram may leave; null: yes. Where there is a way for datagrams at all. */
+  judgeDatagram(address: string, port: number): Refused | null {
+    const verdict = vet(this.#config, { port }, [address], this.#visit.profile, {
+      fetch: false,
+      relay: true,
+    });
+    return verdict.ok ? null : refuse(verdict.code);
+  }
+
   async #judge(to: Destination): Promise<{ address: string; via: Admission["via"] } | { code: RefusalCode }> {
     const isLiteral = parseIp(to.host) !== null;
     const name = isLiteral ? to.name : to.host;

@@ -14,7 +14,7 @@ import {
 import { passWebSocket } from "./port-websocket.ts";
 
 /** Cookies of ours that a guest never sees, and never sets. */
-const OUR_COOKIES = /^(aero_session|virga_[a-z_]*)$/i;
+const OUR_COOKIES = /^(aero_session|virga_[a-z0-9_]*)$/i;
 const HEAD_MS = 60_000;
 
 const gateway = (status: 502 | 504, words: string): Response =>

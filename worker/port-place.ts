@@ -13,11 +13,11 @@ export interface PortPlace {
 
 const LOCAL = ".localhost";
 
-/** `.ports.example`; undefined: there is no wildcard. On a loopback host there always is one. */
+/** `.ports.example`; undefined: there is no wildcard. On a loopback host there is one unless `/p` says otherwise. */
 function suffixOf(url: URL, portsHost: string): string | undefined {
   if (portsHost.startsWith("*.")) return portsHost.slice(1).toLowerCase();
-  const isLocal = url.hostname === "localhost" || url.hostname.endsWith(LOCAL);
-  return isLocal ? LOCAL : undefined;
+  const isLocal = /^(localhost|127\.0\.0\.1|\[::1\])$/.test(url.hostname) || url.hostname.endsWith(LOCAL);
+  return isLocal && portsHost === "" ? LOCAL : undefined;
 }
 
 /** Undefined: the request is for the app. Null: it is for a port that cannot be one. */

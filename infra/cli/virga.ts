@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Command } from "commander";
 import { addInspect } from "./inspect.ts";
 import { addPublish } from "./publish.ts";
+import { addRelay } from "./relay.ts";
 import { addRun } from "./run.ts";
 import { say } from "./words.ts";
 
@@ -19,6 +20,7 @@ const program = new Command("virga")
 addRun(program);
 addPublish(program);
 addInspect(program);
+addRelay(program);
 
 try {
   await program.parseAsync();

@@ -13,6 +13,7 @@ const benches: {
 } = {
   boot: () => import("./boot.ts"),
   cpu: () => import("./cpu.ts"),
+  net: () => import("./net.ts"),
   store: () => import("./store.ts"),
 };
 

@@ -7,14 +7,14 @@ import { frameCost } from "#protocol/virga-l2.ts";
 import { lanDefaults } from "../../durable-objects/net/lan.ts";
 import { parseIp } from "../../durable-objects/net/ip-text.ts";
 import { Stack } from "../../durable-objects/net/stack.ts";
-import type { Endpoint, FlowId, FlowTarget, World } from "../../durable-objects/net/world.ts";
+import type { FlowId, FlowTarget, World } from "../../durable-objects/net/world.ts";
 
 const now = (): number => performance.now();
 const GATEWAY_MAC = lanDefaults.gatewayMac;
 
 /** One end of a TCP connection in the guest. */
 export class GuestConnection {
-  readonly #guest: NetGuest;
+  readonly #side: Side;
   readonly flow: FlowId;
   readonly #waiters: (() => void)[] = [];
   readonly pieces: Uint8Array[] = [];
@@ -28,8 +28,8 @@ export class GuestConnection {
   discards = false;
   onData: ((bytes: Uint8Array) => void) | undefined;
 
-  constructor(guest: NetGuest, flow: FlowId) {
-    this.#guest = guest;
+  constructor(side: Side, flow: FlowId) {
+    this.#side = side;
     this.flow = flow;
   }
   wake(): void {
@@ -38,34 +38,37 @@ export class GuestConnection {
   change(): Promise<void> {
     return new Promise((resolve) => this.#waiters.push(resolve));
   }
+  get isOver(): boolean {
+    return this.isEnded || this.closed !== undefined;
+  }
 
   /** Waits for room as a socket's write would. Throws when the connection is gone. */
   async write(bytes: Uint8Array): Promise<void> {
     let at = 0;
     while (at < bytes.length) {
       if (this.closed) throw new Error(`the connection is ${this.closed}`);
-      const room = this.isOpen ? this.#guest.stack.room(this.flow) : 0;
+      const room = this.isOpen ? this.#side.stack.room(this.flow) : 0;
       if (room === 0) {
         await this.change();
         continue;
       }
       const part = bytes.slice(at, at + room);
-      this.#guest.stack.deliver(this.flow, part, now());
-      this.#guest.turn();
+      this.#side.stack.deliver(this.flow, part, now());
+      this.#side.turn();
       at += part.length;
     }
   }
   end(): void {
-    this.#guest.stack.ended(this.flow, now());
-    this.#guest.turn();
+    this.#side.stack.ended(this.flow, now());
+    this.#side.turn();
   }
   abort(): void {
-    this.#guest.stack.reset(this.flow, now());
-    this.#guest.turn();
+    this.#side.stack.reset(this.flow, now());
+    this.#side.turn();
   }
   resume(): void {
     this.isPaused = false;
-    this.#guest.took(this);
+    this.#side.took(this);
   }
   /** All that comes until FIN. Throws when the connection breaks before. */
   async whole(): Promise<Buffer> {
@@ -77,81 +80,35 @@ export class GuestConnection {
   }
 }
 
-/**
- * A guest's TCP: the same stack in the other role. It owns 10.0.2.15, believes that every address is on its link at the
- * gateway's hardware address, and opens flows "to" them. A stack that speaks with itself could share its own mistakes with
- * itself; that it speaks with Linux is tested elsewhere.
- */
-export class NetGuest implements World {
-  readonly address: string;
-  readonly #mac: Uint8Array;
+/** One stack in the role of a guest, with what runs on it. */
+class Side implements World {
   readonly stack: Stack;
-  readonly #send: (frame: Uint8Array) => void;
-  readonly #flush: () => void;
   readonly connections = new Map<FlowId, GuestConnection>();
+  readonly turn: () => void;
+  readonly #send: (frame: Uint8Array) => void;
   readonly #unread = new Map<GuestConnection, number>();
-  #timer: NodeJS.Timeout | undefined;
-  /** What a server in the guest does with a connection; undefined: ports refuse. */
-  onAccept: ((connection: GuestConnection, port: number) => void) | undefined;
-  isGone = false;
+  readonly accept: ((connection: GuestConnection, port: number) => void) | undefined;
 
-  constructor(send: (frame: Uint8Array) => void, flush: () => void, address = "10.0.2.15") {
+  constructor(
+    lan: { mac: Uint8Array; gateway: string; prefixLength: number },
+    send: (frame: Uint8Array) => void,
+    turn: () => void,
+    accept?: (connection: GuestConnection, port: number) => void,
+  ) {
     this.#send = send;
-    this.#flush = flush;
-    this.address = address;
-    this.#mac = Uint8Array.of(2, 0, 0, 0, 1, parseIp(address)![3]!);
-    const { ipv6Prefix: _, ...lan } = lanDefaults;
-    const config = { ...lan, gatewayMac: this.#mac, gateway: address, prefixLength: 0 };
-    this.stack = new Stack({ ...config, secret: randomBytes(32), epochMs: Date.now() }, {}, this);
-  }
-
-  /** `mac`: where the address is, if not behind the gateway. */
-  knows(address: string, mac: Uint8Array = GATEWAY_MAC): void {
-    const frame = new Uint8Array(42);
-    frame.set(this.#mac, 0);
-    frame.set(mac, 6);
-    // An ARP request (RFC 826) from that address for somebody else: only its sender is learnt.
-    frame.set([8, 6, 0, 1, 8, 0, 6, 4, 0, 1], 12);
-    frame.set(mac, 22);
-    frame.set(parseIp(address)!, 28);
-    frame.set([255, 255, 255, 255], 38);
-    this.stack.onFrame(frame, now());
-  }
-
-  connect(address: string, port: number): GuestConnection {
-    this.knows(address);
-    const flow = this.stack.open({ address, port }, { address: this.address, port: 0 }, now());
-    if (flow === null) throw new Error("the guest has no room for a connection");
-    const connection = new GuestConnection(this, flow);
-    this.connections.set(flow, connection);
-    this.turn();
-    return connection;
-  }
-
-  onFrames(frames: readonly Uint8Array[]): void {
-    for (const frame of frames) this.stack.onFrame(frame, now());
-    this.turn();
-  }
-
-  /** At the end of everything. */
-  turn(): void {
-    if (this.isGone) return;
-    this.#flush();
-    const at = this.stack.pollAt();
-    clearTimeout(this.#timer);
-    if (at === undefined) return;
-    this.#timer = setTimeout(
-      () => {
-        this.stack.onTime(now());
-        this.turn();
-      },
-      Math.max(0, at - now()),
-    );
-  }
-
-  stop(): void {
-    this.isGone = true;
-    clearTimeout(this.#timer);
+    this.turn = turn;
+    this.accept = accept;
+    const { ipv6Prefix: _, ...defaults } = lanDefaults;
+    const { mac: gatewayMac, gateway, prefixLength } = lan;
+    const config = {
+      ...defaults,
+      gatewayMac,
+      gateway,
+      prefixLength,
+      secret: randomBytes(32),
+      epochMs: Date.now(),
+    };
+    this.stack = new Stack(config, {}, this);
   }
 
   took(connection: GuestConnection): void {
@@ -166,14 +123,13 @@ export class NetGuest implements World {
   }
   dial(flow: FlowId, target: FlowTarget): void {
     queueMicrotask(() => {
-      if (!this.onAccept) this.stack.refused(flow, "refused", now());
+      if (!this.accept) this.stack.refused(flow, "refused", now());
       else {
         const connection = new GuestConnection(this, flow);
         connection.isOpen = true;
         this.connections.set(flow, connection);
-        this.knows(target.from.address);
         this.stack.dialed(flow, now());
-        this.onAccept(connection, target.port);
+        this.accept(connection, target.port);
       }
       this.turn();
     });
@@ -214,7 +170,109 @@ export class NetGuest implements World {
     queueMicrotask(() => connection.wake());
   }
   resolve(): void {}
-  datagram(_from: Endpoint, _to: Endpoint, _payload: Uint8Array): void {}
+  datagram(): void {}
+}
+
+/** Where an IPv4 TCP segment in a frame is going. */
+const portOf = (frame: Uint8Array): number | undefined => {
+  if (frame.length < 38 || frame[12] !== 8 || frame[13] !== 0 || frame[23] !== 6) return undefined;
+  const at = 14 + (frame[14]! & 15) * 4 + 2;
+  return (frame[at]! << 8) | frame[at + 1]!;
+};
+
+/**
+ * A guest's TCP: the same stack in the other role. As a client it owns the guest's address, believes that every address is
+ * on its link, and opens flows "to" them. A stack that speaks with itself could share its own mistakes with itself; that it
+ * speaks with Linux is tested elsewhere.
+ */
+export class NetGuest {
+  readonly address: string;
+  readonly #mac: Uint8Array;
+  readonly client: Side;
+  readonly #send: (frame: Uint8Array) => void;
+  readonly #flush: () => void;
+  readonly #servers = new Map<number, Side>();
+  #timer: NodeJS.Timeout | undefined;
+  isGone = false;
+
+  constructor(send: (frame: Uint8Array) => void, flush: () => void, address = "10.0.2.15") {
+    this.#send = send;
+    this.#flush = flush;
+    this.address = address;
+    this.#mac = Uint8Array.of(2, 0, 0, 0, 1, parseIp(address)![3]!);
+    const lan = { mac: this.#mac, gateway: address, prefixLength: 0 };
+    this.client = new Side(lan, send, () => this.turn());
+  }
+
+  /**
+   * A server in the guest. Its stack plays the gateway of a network of two, itself and `peer`, so that the guest's own
+   * address is somebody in the world whose flows it ends. The guest's address must not be one of the four of that network.
+   */
+  listen(port: number, peer: string, accept: (connection: GuestConnection, port: number) => void): void {
+    const bytes = parseIp(peer)!;
+    const gateway = [...bytes.subarray(0, 3), bytes[3]! ^ 3].join(".");
+    const lan = { mac: this.#mac, gateway, prefixLength: 30 };
+    this.#servers.set(port, new Side(lan, this.#send, () => this.turn(), accept));
+  }
+
+  /** `mac`: where the address is, if not behind the gateway. */
+  knows(address: string, mac: Uint8Array = GATEWAY_MAC): void {
+    const frame = new Uint8Array(42);
+    frame.set(this.#mac, 0);
+    frame.set(mac, 6);
+    // An ARP request (RFC 826) from that address for somebody else: only its sender is learnt.
+    frame.set([8, 6, 0, 1, 8, 0, 6, 4, 0, 1], 12);
+    frame.set(mac, 22);
+    frame.set(parseIp(address)!, 28);
+    frame.set([255, 255, 255, 255], 38);
+    this.client.stack.onFrame(frame, now());
+  }
+
+  /** To the world: every address is behind the gateway. */
+  connect(address: string, port: number): GuestConnection {
+    this.knows(address);
+    return this.connectTo(address, port);
+  }
+  /** To an address whose hardware address is known. */
+  connectTo(address: string, port: number): GuestConnection {
+    const flow = this.client.stack.open({ address, port }, { address: this.address, port: 0 }, now());
+    if (flow === null) throw new Error("the guest has no room for a connection");
+    const connection = new GuestConnection(this.client, flow);
+    this.client.connections.set(flow, connection);
+    this.turn();
+    return connection;
+  }
+
+  onFrames(frames: readonly Uint8Array[]): void {
+    for (const frame of frames) {
+      const server = this.#servers.get(portOf(frame) ?? 0);
+      (server ?? this.client).stack.onFrame(frame, now());
+    }
+    this.turn();
+  }
+
+  get #sides(): Side[] {
+    return [this.client, ...this.#servers.values()];
+  }
+
+  /** At the end of everything. */
+  turn(): void {
+    if (this.isGone) return;
+    this.#flush();
+    const times = this.#sides.map(({ stack }) => stack.pollAt()).filter((time) => time !== undefined);
+    clearTimeout(this.#timer);
+    if (times.length === 0) return;
+    const onTime = (): void => {
+      for (const { stack } of this.#sides) stack.onTime(now());
+      this.turn();
+    };
+    this.#timer = setTimeout(onTime, Math.max(0, Math.min(...times) - now()));
+  }
+
+  stop(): void {
+    this.isGone = true;
+    clearTimeout(this.#timer);
+  }
 }
 
 /** Where frames are lost on their way, for soaks: a share of them, from a seed. */

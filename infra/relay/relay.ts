@@ -1,0 +1,249 @@
+/**
+ * A relay that an operator can run anywhere: the tunnel's doors (frames, multiplexers, Wisp, one connection, datagrams) with
+ * the same stack and policy as the objects have, over sockets of this machine, UDP included.
+ */
+import { randomBytes, timingSafeEqual } from "node:crypto";
+import { type IncomingMessage, type Server, createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { type WebSocket, WebSocketServer } from "ws";
+import type { Visit } from "#protocol/visit.ts";
+import { DohClient } from "../../durable-objects/doh.ts";
+import { AeroCarrier, aeroDefaults } from "../../durable-objects/gateway/aero-carrier.ts";
+import { type Outlet, noFrames } from "../../durable-objects/gateway/carrier.ts";
+import { type Door, earliest } from "../../durable-objects/gateway/door.ts";
+import { type Egress, type OpenDatagrams } from "../../durable-objects/gateway/flow.ts";
+import { GuardedEgress } from "../../durable-objects/gateway/guarded-egress.ts";
+import { L2Guest, type Lan, foreignLan, virgaLan } from "../../durable-objects/gateway/l2-guest.ts";
+import { localDatagrams } from "../../durable-objects/gateway/local-datagrams.ts";
+import { MuxDoor } from "../../durable-objects/gateway/mux-door.ts";
+import { Names } from "../../durable-objects/gateway/names.ts";
+import { RawCarrier } from "../../durable-objects/gateway/raw-carrier.ts";
+import { TcpDoor } from "../../durable-objects/gateway/tcp-door.ts";
+import { UdpDoor } from "../../durable-objects/gateway/udp-door.ts";
+import { VirgaCarrier } from "../../durable-objects/gateway/virga-carrier.ts";
+import { VirgaLobby } from "../../durable-objects/gateway/virga-lobby.ts";
+import { WispDoor } from "../../durable-objects/gateway/wisp-door.ts";
+import { guestStack } from "../../durable-objects/guest-stack.ts";
+import { Keeper } from "../../durable-objects/keeper.ts";
+import { dnsCodes } from "../../durable-objects/net/dns-message.ts";
+import { headerAnswer } from "../../durable-objects/net/dns-answer.ts";
+import { readSettings } from "../../durable-objects/settings.ts";
+import { doorOf, isRefusal } from "../../worker/doors.ts";
+import { askSystem } from "../stack/doh-bridge.ts";
+import { nodeDatagrams } from "./node-datagrams.ts";
+import { NodeWay } from "./node-way.ts";
+
+const MAX_SOCKETS = 1024;
+const MAX_STREAMS = 1024;
+const MESSAGE_BYTES = 2 ** 20;
+
+export interface RelayOptions {
+  readonly port: number;
+  readonly host: string;
+  /** Every client must show it. Empty: none is asked for, which is allowed on loopback only. */
+  readonly token: string;
+  /** Policy and settings, in the variables that the Worker takes too. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+export interface Relay {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+const isLoopback = (host: string): boolean => /^(127\.|localhost$|::1$)/.test(host);
+
+export async function startRelay(options: RelayOptions): Promise<Relay> {
+  if (options.token === "" && !isLoopback(options.host))
+    throw new Error("Without a token a relay listens on loopback only: anybody could use it.");
+  const core = new RelayCore(options.env);
+  const server: Server = createServer((_request, response) => void response.writeHead(426).end());
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: MESSAGE_BYTES,
+    perMessageDeflate: false,
+    handleProtocols: (_names, request) => chosen.get(request) ?? false,
+  });
+  const chosen = new WeakMap<IncomingMessage, string>();
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const refuse = (status: number): void =>
+      void socket.end(`HTTP/1.1 ${status} Refused\r\nConnection: close\r\n\r\n`);
+    if (sockets.clients.size >= MAX_SOCKETS) return refuse(429);
+    const door = doorOf(requestOf(request));
+    if (isRefusal(door)) return refuse(door.status);
+    if (!hasToken(request, options.token)) return refuse(401);
+    if (door.protocol) chosen.set(request, door.protocol);
+    const { protocol: _, ...way } = door;
+    const address = request.socket.remoteAddress ?? "";
+    const visit: Visit = { ...way, sid: randomBytes(16).toString("hex"), profile: "signed-in", address };
+    return sockets.handleUpgrade(request, socket, head, (webSocket) => void core.serve(visit, webSocket));
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.on("error", reject).listen(options.port, options.host, resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+  const host = options.host.includes(":") ? `[${options.host}]` : options.host;
+  return {
+    url: `ws://${host}:${port}`,
+    close: () =>
+      new Promise((resolve) => {
+        for (const client of sockets.clients) client.close(1001, "shutting down");
+        setTimeout(() => sockets.clients.forEach((client) => client.terminate()), 200);
+        server.close(() => resolve());
+      }),
+  };
+}
+
+function requestOf(request: IncomingMessage): Request {
+  const headers = new Headers();
+  const protocols = request.headers["sec-websocket-protocol"];
+  if (protocols) headers.set("sec-websocket-protocol", protocols);
+  return new Request(new URL(request.url ?? "/", "http://relay"), { headers });
+}
+
+function hasToken(request: IncomingMessage, token: string): boolean {
+  if (token === "") return true;
+  const shown =
+    /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? "")?.[1] ??
+    new URL(request.url ?? "/", "http://relay").searchParams.get("token") ??
+    "";
+  const [ours, theirs] = [Buffer.from(token), Buffer.from(shown)];
+  return ours.length === theirs.length && timingSafeEqual(ours, theirs);
+}
+
+/** What all sockets of a relay share: one policy, one way to names, the sessions that wait for their next socket. */
+class RelayCore {
+  readonly #egress: Egress;
+  readonly #openDatagrams: OpenDatagrams;
+  readonly #ask: (message: Uint8Array) => Promise<Uint8Array>;
+  readonly #counts = noFrames();
+  readonly #lobby: VirgaLobby<L2Guest<VirgaCarrier>>;
+  readonly #lines = new Set<Line>();
+
+  constructor(env: RelayOptions["env"]) {
+    const settings = readSettings(env);
+    const doh = new DohClient(settings.VIRGA_DOH_UPSTREAMS);
+    this.#ask =
+      settings.VIRGA_DOH_UPSTREAMS.length > 0
+        ? (message) => doh.ask(message)
+        : async (message) => (await askSystem(message)) ?? headerAnswer(message, dnsCodes.serverFailure);
+    const names = new Names(this.#ask, Date.now);
+    const keeper = new Keeper(env, settings, names, { fetch: false, relay: true });
+    keeper.visit = { door: "tcp-mux", sid: "relay", profile: "signed-in", address: "" };
+    // What the platform forbids to a Worker is no different from anything else here.
+    const way = new NodeWay();
+    this.#egress = new GuardedEgress(keeper, { connect: way, relay: way, fetch: way });
+    const judge = (address: string, port: number) => keeper.judgeDatagram(address, port);
+    this.#openDatagrams = localDatagrams(names, Date.now, nodeDatagrams(judge));
+    this.#lobby = new VirgaLobby({
+      make: (onOpen, snapshot) => this.#guest(new VirgaCarrier(this.#counts, onOpen, snapshot), virgaLan),
+      freshSession: () => randomBytes(16),
+      now: Date.now,
+      onOpen: (guest) => {
+        for (const notice of keeper.greeting()) guest.carrier.notify(notice);
+      },
+    });
+    setInterval(() => this.#lobby.onTime(), 1000).unref();
+  }
+
+  #guest<C extends VirgaCarrier | AeroCarrier | RawCarrier>(carrier: C, lan: Lan): L2Guest<C> {
+    const guest: L2Guest<C> = new L2Guest(carrier, {
+      makeStack: (world) => guestStack(world, lan, false),
+      egress: this.#egress,
+      openDatagrams: this.#openDatagrams,
+      resolve: this.#ask,
+      onFlow: () => {},
+      onWork: () => {
+        guest.turn();
+        for (const line of this.#lines) line.arm();
+      },
+      now: Date.now,
+    });
+    return guest;
+  }
+
+  async serve(visit: Visit, socket: WebSocket): Promise<void> {
+    const outlet: Outlet = {
+      send: (message) => socket.send(message),
+      close: (code, reason) => socket.close(code, reason),
+    };
+    const door = await this.#open(visit, outlet);
+    if (!door) return;
+    const line = new Line(door);
+    this.#lines.add(line);
+    socket.on("message", (message: Buffer, isBinary) => {
+      door.onMessage(isBinary ? new Uint8Array(message) : message.toString());
+      line.arm();
+    });
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      door.onClosed(Date.now());
+      line.stop();
+      this.#lines.delete(line);
+    });
+    line.arm();
+  }
+
+  async #open(visit: Visit, outlet: Outlet): Promise<Door | null> {
+    const now = Date.now;
+    const [egress, openDatagrams] = [this.#egress, this.#openDatagrams];
+    switch (visit.door) {
+      case "virga":
+        return this.#lobby.open(outlet);
+      case "aero":
+        return this.#guest(new AeroCarrier(outlet, this.#counts, aeroDefaults, () => {}, now()), foreignLan);
+      case "raw":
+        return this.#guest(new RawCarrier(outlet, this.#counts), foreignLan);
+      case "tcp-mux":
+        return new MuxDoor(outlet, egress, now, MAX_STREAMS);
+      case "wisp":
+      case "wisp2": {
+        const isVersion2 = visit.door === "wisp2";
+        const bounds = { hasUdp: true, maxStreams: MAX_STREAMS, isGreeted: false };
+        return new WispDoor({ outlet, egress, openDatagrams, now, isVersion2, ...bounds });
+      }
+      case "tcp": {
+        const { door, refused } = await TcpDoor.dial(
+          outlet,
+          egress,
+          now,
+          visit.target ?? { host: "", port: 0 },
+        );
+        return refused ? null : door;
+      }
+      case "udp":
+        return new UdpDoor(outlet, openDatagrams, now, visit.sid);
+      default:
+        return visit.door satisfies never;
+    }
+  }
+}
+
+/** The one timer of a socket. */
+class Line {
+  readonly #door: Door;
+  #timer: NodeJS.Timeout | undefined;
+  #atMs: number | undefined;
+
+  constructor(door: Door) {
+    this.#door = door;
+  }
+
+  arm(): void {
+    const at = earliest(this.#door.pollAt());
+    if (at === undefined || (this.#atMs !== undefined && this.#atMs <= at)) return;
+    clearTimeout(this.#timer);
+    this.#atMs = at;
+    const fire = (): void => {
+      this.#atMs = undefined;
+      const due = this.#door.pollAt();
+      if (due !== undefined && due <= Date.now()) this.#door.onTime();
+      this.arm();
+    };
+    this.#timer = setTimeout(fire, Math.max(0, at - Date.now()));
+  }
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#atMs = Infinity;
+  }
+}
