@@ -41,6 +41,8 @@ export interface FuzzOptions {
   readonly seed: number;
   readonly minutes: number;
   readonly bits: Bits;
+  /** The number of the first stream: a finding's name ends in its seed and number. */
+  readonly first: number;
   /** Ends after so many streams, whatever the time. */
   readonly streams?: number;
   onFinding(finding: Finding, whole: Stream): void;
@@ -48,7 +50,7 @@ export interface FuzzOptions {
 
 /** Throws where no native host can be had. */
 export function fuzzUser(options: FuzzOptions): Tally {
-  const { seed, minutes, bits } = options;
+  const { seed, minutes, bits, first } = options;
   const prepared = prepareNativeHost();
   if ("absent" in prepared) throw new Error(`user modes need the native host: ${prepared.absent}`);
   const host = new NativeHost(prepared.program, readEnvironment(foundFolder)),
@@ -59,9 +61,10 @@ export function fuzzUser(options: FuzzOptions): Tally {
     unusable = 0,
     findings = 0;
   while (performance.now() - started < minutes * 60_000 && streams < (options.streams ?? Infinity)) {
-    const batch = Array.from({ length: BATCH }, (_, k) =>
-      new StreamMaker(new Chance((seed * 1_000_003 + streams + k) | 0), bits).make(
-        `m${bits}/found/${seed}-${streams + k}`,
+    const count = Math.min(BATCH, (options.streams ?? Infinity) - streams);
+    const batch = Array.from({ length: count }, (_, k) =>
+      new StreamMaker(new Chance((seed * 1_000_003 + first + streams + k) | 0), bits).make(
+        `m${bits}/found/${seed}-${first + streams + k}`,
       ),
     );
     const answers = host.answer(batch.map(({ question }) => question));
@@ -75,7 +78,7 @@ export function fuzzUser(options: FuzzOptions): Tally {
       findings++;
       options.onFinding(shrink(machine, host, batch[k]!, finding), batch[k]!);
     }
-    streams += BATCH;
+    streams += count;
   }
   const { user, system } = process.cpuUsage();
   const minutesOf = (microseconds: number): number => Math.round(microseconds / 6e5) / 100;

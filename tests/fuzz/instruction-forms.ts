@@ -173,7 +173,7 @@ export function flagsUndefined(form: Form, before: number, bits: number, count: 
   if (/^(ROL|ROR|RCL|RCR|SHL|SHR|SAR|SHLD|SHRD)$/.test(mnemonic)) {
     const masked = count === undefined ? undefined : count & (bits === 64 ? 63 : 31);
     if (masked === 0) return before;
-    const rotates = /^R/.test(mnemonic),
+    const rotates = mnemonic.startsWith("R"),
       overflow = masked === 1 ? 0 : OF,
       carry = !rotates && mnemonic !== "SAR" && (masked === undefined || masked >= bits) ? CF : 0;
     const lost = (rotates ? 0 : AF) | overflow | carry;

@@ -2,7 +2,7 @@
 import type { Vector, VectorMachine } from "../support/cpu-vectors.ts";
 import { ARITHMETIC } from "./instruction-forms.ts";
 import type { NativeHost, Question, Unusable } from "./native-host.ts";
-import type { Mask, Stream } from "./stream.ts";
+import { closed, type Mask, type Stream } from "./stream.ts";
 
 export interface Finding {
   readonly vector: Vector;
@@ -25,7 +25,8 @@ function masked(answer: Vector, masks: readonly Mask[]): Vector {
   const end = endOf(answer, masks);
   const faulted = answer.e !== undefined && answer.e.v !== 1 && answer.e.v !== 3 && answer.e.v !== 4;
   const flags = end ? (faulted ? end.flagsAtFault : end.flags) : ARITHMETIC,
-    status = end ? end.status : STATUS;
+    // An approximation may or may not be exact, and an unmasked loss of precision is pending then.
+    status = (end ? end.status : STATUS) | (answer.ap === 2 ? 0x8080 : 0);
   const { err, ...e } = answer.e ?? { v: -1 };
   const isForeign = e.cr2 !== undefined && BigInt(`0x${e.cr2}`) >= KERNEL;
   const ignored = faulted && end?.partial ? [...(answer.mi ?? []), end.partial] : answer.mi;
@@ -69,6 +70,12 @@ function status19({ i, o }: Vector): number {
   return mxcsr & ~(mxcsr >> 7) & 0x3f;
 }
 
+/** VCVTPH2PS, VCVTPS2PH and the masked moves: the manual's exception classes 6 and 11 raise #AC, not every processor does. */
+function mayIgnoreAlignment({ a, c }: Vector, rip: string): boolean {
+  const start = 2 * (Number.parseInt(rip, 16) - Number.parseInt(a, 16));
+  return /^(2e|36|3e|26|6[4-7])*c4..(..)(13|1d|2[c-f]|8[ce])/.test(c.slice(start));
+}
+
 export function judge(machine: VectorMachine, stream: Stream, answer: Vector): Finding | undefined {
   if (answer.e && endOf(answer, stream.masks)?.isLoose) return undefined;
   const vector = masked(answer, stream.masks);
@@ -78,6 +85,8 @@ export function judge(machine: VectorMachine, stream: Stream, answer: Vector): F
   } catch (error) {
     differences = [String(error)];
   }
+  const unaligned = /^unexpected #17\(0\) at ([0-9a-f]+)/.exec(differences[0] ?? "")?.[1];
+  if (unaligned !== undefined && mayIgnoreAlignment(vector, unaligned)) return undefined;
   // A misaligned operand in an absent page may raise either (SDM 3A table 6-2 puts both in one class).
   if (vector.e?.v === 17 && differences[0]?.startsWith("#14(")) return undefined;
   return differences.length === 0 ? undefined : { vector, differences };
@@ -87,7 +96,7 @@ export function judge(machine: VectorMachine, stream: Stream, answer: Vector): F
 function cut({ question, masks }: Stream, count: number): Stream {
   return {
     masks: masks.slice(0, count + 1),
-    question: { ...question, c: question.c.slice(0, 2 * masks[count]!.at) },
+    question: closed({ ...question, c: question.c.slice(0, 2 * masks[count]!.at) }),
   };
 }
 

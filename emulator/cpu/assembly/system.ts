@@ -240,7 +240,16 @@ function noCr4(): bool {
   return true;
 }
 
+/** CR0, CR2, CR3, CR4 and CR8, at CPL 0; the others raise #UD before #GP. */
+function mayUseControl(number: u32): bool {
+  if (number != 0 && number != 2 && number != 3 && number != 4 && number != 8) { raise(UD, 0); return false; }
+  if (load<u32>(CPL) == 0) return true;
+  raise(GP, 0);
+  return false;
+}
+
 export function movFromControl(u: usize): void {
+  if (!mayUseControl(<u32>reg(u))) return;
   let value: u64;
   switch (<u32>reg(u)) {
     case 0: value = load<u64>(CR0); break;
@@ -254,6 +263,7 @@ export function movFromControl(u: usize): void {
 }
 
 export function movToControl(u: usize): void {
+  if (!mayUseControl(<u32>reg(u))) return;
   const value = mode64() ? load<u64>(rm(u)) : <u64>load<u32>(rm(u));
   switch (<u32>reg(u)) {
     case 0: writeCr0(value); break;
@@ -362,6 +372,7 @@ function guarded(): bool {
 export function movFromDebug(u: usize): void {
   const number = debugNumber(u);
   if (number == 0xff) { raise(UD, 0); return; }
+  if (load<u32>(CPL) != 0) { raise(GP, 0); return; }
   if (guarded()) return;
   const value = load<u64>(DR + (<usize>number << 3));
   store<u64>(rm(u), mode64() ? value : value & 0xffffffff);
@@ -369,6 +380,7 @@ export function movFromDebug(u: usize): void {
 export function movToDebug(u: usize): void {
   const number = debugNumber(u), value = mode64() ? load<u64>(rm(u)) : <u64>load<u32>(rm(u));
   if (number == 0xff) { raise(UD, 0); return; }
+  if (load<u32>(CPL) != 0) { raise(GP, 0); return; }
   if (guarded()) return;
   if (number >= 6 && value >> 32) { raise(GP, 0); return; }
   const stored = number == 6 ? (value & 0xe00f) | 0xffff0ff0 : number == 7 ? (value & 0xffff2bff) | 0x400 : value;

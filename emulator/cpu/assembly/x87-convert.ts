@@ -1,6 +1,6 @@
 import {
   BIAS, C1, IE, INTEGER_BIT, MAX_EXPONENT, NARROW_DENORMAL, OE, PE, PRECISION_64, QUIET_BIT,
-  SIGN, UE, ZE, addRaised, denormalStops, invalid, isDenormal, isInfinite, isNan, isSignaling, isUnsupported, notNumbers, roundResult,
+  SIGN, UE, ZE, addRaised, denormalStops, invalid, isDenormal, isInfinite, isNan, isSignaling, isUnsupported, notNumbers, raised, resultSe, resultSig, roundResult,
   roundsUp, setResult, trueExponent, trueSignificand,
 } from "./x87-float80";
 import { shiftRightSticky, wideHigh, wideLow } from "./x87-wide";
@@ -139,6 +139,8 @@ export function scale(aSe: u32, aSig: u64, bSe: u32, bSig: u64, control: u32): v
   let shift: i32 = exponent < 0 ? 0 : exponent > 16 ? 0x20000 : <i32>(bSig >> (63 - exponent));
   if (bNegative) shift = -shift;
   roundResult(aSe & SIGN, trueExponent(aSe, aSig) + shift, trueSignificand(aSig), 0, control | PRECISION_64);
+  // Too large even for the adjusted exponent of an unmasked overflow (SDM 1 §8.5.4): infinity, reported as rounded up.
+  if ((raised & OE & ~control) && isInfinite(resultSe, resultSig)) addRaised(PE | C1);
 }
 
 /** FXTRACT's upper half: the exponent, as a number, in the result. The significand is `sig` with the exponent of 1. */

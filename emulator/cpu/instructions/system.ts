@@ -1,6 +1,9 @@
 import { op, type Instruction } from "./row.ts";
 
-/** System instructions: segments, far transfers, control registers, ports, time (SDM 2A and 2B). */
+/**
+ * System instructions: segments, far transfers, control registers, ports, time (SDM 2A and 2B). MOV to and from control and debug
+ * registers looks at the privilege itself: a register that does not exist is #UD at every level.
+ */
 
 // prettier-ignore
 const segments: readonly Instruction[] = [
@@ -49,10 +52,10 @@ const tables: readonly Instruction[] = [
   op("0F 06",         "CLTS",           "clts",           "-", "ring0", "ends-block"),
   op("0F 01 /7 mem",  "INVLPG Mb",      "invlpg",         "-", "ring0", "ends-block"),
   op("66 0F 38 82 /r mem", "INVPCID Gy, Mdq", "invpcid",  "-", "ring0", "ends-block"),
-  op("0F 20 /r",      "MOV Rv, Cv",     "movFromControl", "-", "ring0"),
-  op("0F 22 /r",      "MOV Cv, Rv",     "movToControl",   "-", "ring0", "ends-block"),
-  op("0F 21 /r",      "MOV Rv, Dv",     "movFromDebug",   "-", "ring0"),
-  op("0F 23 /r",      "MOV Dv, Rv",     "movToDebug",     "-", "ring0", "ends-block"),
+  op("0F 20 /r",      "MOV Rv, Cv",     "movFromControl", "-"),
+  op("0F 22 /r",      "MOV Cv, Rv",     "movToControl",   "-", "ends-block"),
+  op("0F 21 /r",      "MOV Rv, Dv",     "movFromDebug",   "-"),
+  op("0F 23 /r",      "MOV Dv, Rv",     "movToDebug",     "-", "ends-block"),
   op("0F 08",         "INVD",           "flushCaches",    "-", "ring0"),
   op("0F 09",         "WBINVD",         "flushCaches",    "-", "ring0"),
   op("0F 30",         "WRMSR",          "wrmsr",          "-", "ring0", "ends-block"),

@@ -1,13 +1,8 @@
 /** Ground truth of a real CPU, one test per mode and category; see tests/support/cpu-vectors.ts. */
 import { existsSync, readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { notArchitectural } from "../../conformance/native-vectors.ts";
 import { corpus, readVectors, VectorMachine } from "../../support/cpu-vectors.ts";
-
-/** Vectors whose outcome is not the architecture's, by id. */
-const notArchitectural: Readonly<Record<string, string>> = {
-  "m64/memfault/672": "the page below the top of user space was present in the generator's process",
-  "m64/memfault/705": "the page below the top of user space was present in the generator's process",
-};
 
 const sets = existsSync(corpus)
   ? readdirSync(corpus)

@@ -44,7 +44,8 @@ class SuiteClock {
   }
 }
 
-export function runKvmUnitTest(image: Uint8Array, instructions: number): SuiteResult {
+/** `words` is the command line after the program's name. */
+export function runKvmUnitTest(image: Uint8Array, instructions: number, words = ""): SuiteResult {
   const lines: string[] = [""];
   let exit: SuiteResult["exit"] | undefined;
   const clock = new SuiteClock(() => cpu),
@@ -85,7 +86,7 @@ export function runKvmUnitTest(image: Uint8Array, instructions: number): SuiteRe
     onReset: () => (exit = "reset"),
   });
   devices.connect(board);
-  load(cpu, image);
+  load(cpu, image, words);
   while (exit === undefined) {
     timers.runDue(clock.now());
     const ended = cpu.run(SLICE);
@@ -169,7 +170,7 @@ class TestDevices {
 }
 
 /** An ELF32 image entered as the multiboot specification 0.6.96 says: 32-bit protected mode, flat, EBX at the information. */
-function load(cpu: Cpu, image: Uint8Array): void {
+function load(cpu: Cpu, image: Uint8Array, words: string): void {
   const elf = new DataView(image.buffer, image.byteOffset, image.byteLength),
     { view } = cpu;
   const table = elf.getUint32(28, true),
@@ -186,7 +187,7 @@ function load(cpu: Cpu, image: Uint8Array): void {
   const kernel =
     "KERNEL_VERSION_STRING=6.1.0\nKERNEL_VERSION=6\nKERNEL_PATCHLEVEL=1\nKERNEL_SUBLEVEL=0\nKERNEL_EXTRAVERSION=0\n";
   const environment = `${kernel}NR_CPUS=1\nMEMSIZE=${MEMORY_MIB}\nMEMLIMIT=${MEMORY_MIB}\nTEST_DEVICE=1\nBOOTLOADER=0\n`;
-  text(INFO + 0x800, "test");
+  text(INFO + 0x800, `test ${words}`.trimEnd());
   text(INFO + 0x1000, environment);
   // Flags: memory, command line, modules; one module, whose bytes are the environment.
   for (const [at, value] of [
