@@ -9,6 +9,7 @@ const places = {
   i486: "",
   cpuid: "",
   fpu: "1 d 0",
+  vme: "1 d 1",
   de: "1 d 2",
   pse: "1 d 3",
   tsc: "1 d 4",

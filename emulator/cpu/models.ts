@@ -23,7 +23,7 @@ interface Model {
 
 const words = (list: string): Feature[] => list.split(" ") as Feature[];
 const i486 = words("fpu i486 cpuid");
-const pentium = [...i486, ...words("de pse tsc msr mce cx8 apic")];
+const pentium = [...i486, ...words("vme de pse tsc msr mce cx8 apic")];
 const pentium3 = [...pentium, ...words("pae sep mtrr pge mca cmov pat pse36 mmx fxsr sse")];
 const long = [...pentium3, ...words("sse2 clfsh syscall nx lm hypervisor")];
 const core2 = [...long, ...words("sse3 monitor ssse3 cx16 lahf")];
@@ -65,6 +65,7 @@ export const models: Readonly<Record<ProcessorName, Model>> = {
 
 /** Bits of control registers by the feature that brings them (SDM 3A §2.5; CR4.TSD to OSXSAVE by CPUID's description). */
 const cr4Bits: Partial<Record<Feature, number>> = {
+  vme: 3,
   tsc: 1 << 2,
   de: 1 << 3,
   pse: 1 << 4,
@@ -81,8 +82,8 @@ const cr4Bits: Partial<Record<Feature, number>> = {
   smap: 1 << 21,
 };
 const eferBits: Partial<Record<Feature, number>> = { syscall: 1, lm: 0x500, nx: 0x800 };
-/** AC; ID, VIF and VIP. */
-const flagBits: Partial<Record<Feature, number>> = { i486: 1 << 18, cpuid: (1 << 21) | (3 << 19) };
+/** AC; ID; VIF and VIP. */
+const flagBits: Partial<Record<Feature, number>> = { i486: 1 << 18, cpuid: 1 << 21, vme: 3 << 19 };
 /** PE MP EM TS ET; NE WP AM NW CD came with the 486. */
 const cr0Bits: Partial<Record<Feature, number>> = { fpu: 0x1f, i486: 0x60050020 };
 

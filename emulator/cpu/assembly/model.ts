@@ -5,5 +5,5 @@ import { MODEL, MODEL_FLAGS } from "./layout";
 // @ts-ignore: decorator
 @inline export function has(feature: u32): bool { return !feature || load<u8>(MODEL + feature) != 0; }
 
-/** Of the flags in a mask, those that exist: AC came with the 486, ID, VIF and VIP with CPUID. */
+/** Of the flags in a mask, those that exist: AC came with the 486, ID with CPUID, VIF and VIP with VME. */
 export function existingFlags(mask: u64): u64 { return mask & (<u64>load<u32>(MODEL_FLAGS) | ~<u64>0x3c0000); }

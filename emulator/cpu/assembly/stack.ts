@@ -10,6 +10,7 @@ import { existingFlags } from "./model";
 import { FLAG_IF, FLAG_IOPL, FLAG_RF, FLAG_VIF, FLAG_VIP, FLAG_VM, iopl, updateMode, virtual8086 } from "./mode";
 import { storeRegister } from "./operations";
 import { imm, linear, rm } from "./uop";
+import { seesVif, setVirtualFlags, virtualFlags } from "./vme";
 
 export function push<T>(u: usize): void {
   const p = rmReadable<T>(u);
@@ -47,15 +48,18 @@ export function popa<T>(u: usize): void {
   closeStack();
 }
 export function pushf<T>(u: usize): void {
-  if (virtual8086() && iopl() < 3) { raise(GP, 0); return; }
+  const virtual = sizeof<T>() == 2 && seesVif();
+  if (virtual8086() && iopl() < 3 && !virtual) { raise(GP, 0); return; }
   openCurrentStack(0);
-  if (pushValue(getRflags() & ~(FLAG_RF | FLAG_VM), sizeof<T>())) closeStack();
+  if (pushValue(virtual ? virtualFlags() : getRflags() & ~(FLAG_RF | FLAG_VM), sizeof<T>())) closeStack();
 }
 /** What POPF may change depends on CPL and IOPL (SDM 2B POPF, table 4-16). */
 export function popf<T>(u: usize): void {
-  if (virtual8086() && iopl() < 3) { raise(GP, 0); return; }
+  const virtual = sizeof<T>() == 2 && seesVif();
+  if (virtual8086() && iopl() < 3 && !virtual) { raise(GP, 0); return; }
   openCurrentStack(0);
   if (!popValue(sizeof<T>())) return;
+  if (virtual) { if (setVirtualFlags(popped)) closeStack(); return; }
   closeStack();
   const cpl = load<u32>(CPL);
   let mask: u64 = 0x244dd5 | FLAG_RF;

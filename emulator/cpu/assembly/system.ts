@@ -20,6 +20,7 @@ import {
   T_TASK_GATE, T_TSS, T_TSS16, T_TSS16_BUSY, T_TSS_BUSY, typeOf,
 } from "./segments";
 import { linear, opcode, operandBytes, reg, rm } from "./uop";
+import { changesVif, clearVif, raiseVif } from "./vme";
 
 /** System instructions: segment registers, tables, control and debug registers, time, random numbers (SDM 2A, 2B). */
 
@@ -392,14 +393,15 @@ export function movToDebug(u: usize): void {
 
 // ------------------------------------------------------------------------------------------------ interrupts and halting
 
-/** CLI and STI (SDM 2A; CR4.VME and PVI are not claimed). */
+/** CLI and STI of programs that have IF itself (SDM 2A). */
 function mayChangeIf(): bool {
   if (realSegments() ? !virtual8086() || iopl() == 3 : load<u32>(CPL) <= iopl()) return true;
   raise(GP, 0);
   return false;
 }
-export function cli(u: usize): void { if (mayChangeIf()) store<u64>(RFLAGS, load<u64>(RFLAGS) & ~FLAG_IF); }
+export function cli(u: usize): void { if (changesVif()) clearVif(); else if (mayChangeIf()) store<u64>(RFLAGS, load<u64>(RFLAGS) & ~FLAG_IF); }
 export function sti(u: usize): void {
+  if (changesVif()) { raiseVif(); return; }
   if (!mayChangeIf()) return;
   const flags = load<u64>(RFLAGS);
   if (!(flags & FLAG_IF)) setInterruptShadow(1);

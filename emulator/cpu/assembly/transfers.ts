@@ -1,6 +1,6 @@
 import { swallowStep } from "./debug";
 import { deliverException, endNmi, openTssStack, softwareInterrupt, debugInterrupt, stackDescriptor, stackSelector } from "./exceptions";
-import { BP, GP, NP, OF, raise, SS_FAULT, TS, UD } from "./fault";
+import { BP, fault, GP, NP, OF, raise, SS_FAULT, TS, UD } from "./fault";
 import { getRflags, overflow, setRflags } from "./flags";
 import {
   closeStack, openCurrentStack, openStack, pop, popped, push, setStackPointer, skip, STACK_16, STACK_32, STACK_64, stackMask, stackTop,
@@ -23,6 +23,7 @@ import {
 } from "./segments";
 import { switchTask, TASK_CALL, TASK_IRET, TASK_JMP, taskEntered } from "./task";
 import { imm, linear, opcode, operandBytes, reg } from "./uop";
+import { clearInterruptFlags, handlesItself, interruptFlags, ownHandler, seesVif, setVirtualFlags } from "./vme";
 
 /**
  * Transfers that change CS: far JMP, CALL and RET, INT n, IRET, SYSCALL, SYSENTER and their returns, after the pseudocode
@@ -281,7 +282,18 @@ function setOuterPointer(pointer: u64, release: u64): void {
 // ------------------------------------------------------------------------------------------------ INT n and IRET
 
 export function int3(u: usize): void { softwareInterrupt(BP); }
-export function intImmediate(u: usize): void { softwareInterrupt(imm(u) & 0xff); }
+export function intImmediate(u: usize): void {
+  const vector = <u32>imm(u) & 0xff, own = handlesItself(vector);
+  if (fault) return;
+  if (!own) { softwareInterrupt(vector); return; }
+  openCurrentStack(0);
+  if (!push(interruptFlags(), 2) || !push(load<u16>(CS, SEG_SELECTOR), 2) || !push(load<u64>(RIP), 2)) return;
+  closeStack();
+  swallowStep();
+  clearInterruptFlags();
+  enterRealCode(ownHandler >> 16, ownHandler & 0xffff);
+  updateMode();
+}
 export function int1(u: usize): void { debugInterrupt(); }
 export function into(u: usize): void { if (overflow()) softwareInterrupt(OF); }
 
@@ -339,8 +351,8 @@ export function iret(u: usize): void {
 }
 
 function iretReal(bytes: u64): void {
-  const v86 = virtual8086();
-  if (v86 && iopl() < 3) { raise(GP, 0); return; }
+  const v86 = virtual8086(), virtual = bytes == 2 && seesVif();
+  if (v86 && iopl() < 3 && !virtual) { raise(GP, 0); return; }
   openCurrentStack(0);
   if (!pop(bytes)) return;
   const rip = popped;
@@ -348,6 +360,13 @@ function iretReal(bytes: u64): void {
   const selector = <u32>popped & 0xffff;
   if (!pop(bytes)) return;
   if (rip > <u64>load<u32>(CS, SEG_LIMIT)) { raise(GP, 0); return; }
+  if (virtual) {
+    if (!setVirtualFlags(popped)) return;
+    closeStack();
+    enterRealCode(selector, rip);
+    endNmi();
+    return;
+  }
   closeStack();
   let mask = ARITHMETIC_TF_DF_NT | FLAG_IF;
   if (!v86) mask |= FLAG_IOPL;

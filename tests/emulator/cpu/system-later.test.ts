@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { RunExit } from "../../../emulator/cpu/core.ts";
+import { LegacyRig } from "./system-legacy-rig.ts";
 import { at, noCore, place, Rig } from "./system-rig.ts";
 
 /** What came to system mode late: PCIDs, MONITOR and MWAIT, x2APIC; and single steps through a repeated string instruction. */
@@ -184,5 +185,65 @@ describe.skipIf(noCore)("RFLAGS.TF (SDM 3B §17.3.1.4)", () => {
       if (rig.resume(2n).vector !== 1) break;
     }
     expect(steps).toEqual(["0 rcx=2 rf=1", "0 rcx=1 rf=1", "2 rcx=0 rf=0", "3 rcx=0 rf=0"]);
+  });
+});
+
+describe.skipIf(noCore)("virtual-8086 mode extensions (SDM 3A §20.3)", () => {
+  const VME = 1n,
+    VM = 0x20002,
+    VIF = 0x80000n,
+    VIP = 0x100000;
+  const CODE = 0x12340,
+    HANDLER = 0x21000,
+    IO_MAP = 136;
+
+  /** Runs 16-bit code as virtual-8086 mode at IOPL 0, with what else the flags say: the vector that came of it. */
+  function runVirtual(rig: LegacyRig, code: string, flags = VM): number | undefined {
+    rig.setState(place.cr4, 0x600n | VME);
+    rig.setSegment(7, 0x28, 0x8b, BigInt(at.tss), 0x1ff);
+    rig.write16(at.tss + 102, IO_MAP);
+    rig.bytes(CODE, code);
+    const frame = [0x40, 0x1230, flags, 0x800, 0x2000, 0, 0, 0, 0];
+    for (const [n, value] of frame.entries()) rig.write32(at.kernelStack - 0x40 + 4 * n, value);
+    rig.ring(0);
+    rig.set("rsp", BigInt(at.kernelStack - 0x40));
+    return rig.run("cf", { keep: true }).vector;
+  }
+  const words = (rig: LegacyRig, ...names: ("rax" | "rbx" | "rcx" | "rdx")[]): number[] =>
+    names.map((name) => Number(rig.get(name) & 0xffffn));
+
+  test("give the program VIF for IF, and an IOPL of 3 to look at", () => {
+    const rig = new LegacyRig();
+    // STI; PUSHF; POP AX; CLI; PUSHF; POP BX; push 0202; POPF; PUSHF; POP CX; HLT, which is #GP.
+    expect(runVirtual(rig, "fb 9c 58 fa 9c 5b 680202 9d 9c 59 f4")).toBe(GP);
+    expect(words(rig, "rax", "rbx", "rcx")).toEqual([0x3202, 0x3002, 0x3202]);
+    // Error code, EIP, CS, EFLAGS: VIF, and no IF.
+    expect(BigInt(rig.stack(4)[3]!)).toBe(BigInt(VM) | VIF | 0x10000n);
+  });
+  test("send INT n to the program's own table where the map of the TSS says so", () => {
+    const rig = new LegacyRig();
+    rig.write32(4 * 0x21, 0x2100_0000);
+    // PUSHF; POP CX; IRET.
+    rig.bytes(HANDLER, "9c 59 cf");
+    // STI; INT 21H; PUSHF; POP DX; INT 22H, which the map keeps for the monitor.
+    rig.write32(at.tss + IO_MAP - 32 + 4, 1 << 2);
+    expect(runVirtual(rig, "fb cd21 9c 5a cd22")).toBe(GP);
+    expect(words(rig, "rcx", "rdx")).toEqual([0x3002, 0x3202]);
+    expect(rig.stack(3)).toEqual([0, CODE - 0x12300 + 5, 0x1230]);
+  });
+  test("stop the program where an interrupt waits for it", () => {
+    expect(runVirtual(new LegacyRig(), "fb f4", VM | VIP)).toBe(GP);
+    const rig = new LegacyRig();
+    expect(runVirtual(rig, "680202 9d f4", VM | VIP)).toBe(GP);
+    expect(rig.stack(2)[1]).toBe(0x43);
+  });
+  test("are not there without CR4.VME", () => {
+    const rig = new LegacyRig();
+    rig.bytes(CODE, "fb");
+    const frame = [0x40, 0x1230, VM, 0x800, 0x2000, 0, 0, 0, 0];
+    for (const [n, value] of frame.entries()) rig.write32(at.kernelStack - 0x40 + 4 * n, value);
+    rig.set("rsp", BigInt(at.kernelStack - 0x40));
+    expect(rig.run("cf", { keep: true }).vector).toBe(GP);
+    expect(rig.stack(2)[1]).toBe(0x40);
   });
 });
