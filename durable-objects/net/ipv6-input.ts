@@ -69,7 +69,7 @@ export class Ipv6Input {
     this.#last = source;
     this.#lastMac = mac;
     this.#parts.neighbours.learn(source, mac);
-    this.#ndp.remind(nowMs);
+    this.#ndp.heard(nowMs);
   }
 
   #take(view: DataView, header: IpHeader, source: Ip, mac: Mac, nowMs: number): void {

@@ -52,7 +52,8 @@ export class Ndp {
   readonly #neighbours: Neighbours;
   readonly #gateway: Ipv6Gateway;
   readonly #mac: Mac;
-  #advertisedAt = -Infinity;
+  /** Undefined: nobody on the LAN has spoken IPv6 yet. */
+  #advertisedAt: number | undefined;
 
   constructor(ip: IpOutput, neighbours: Neighbours, gateway: Ipv6Gateway, mac: Mac) {
     this.#ip = ip;
@@ -111,9 +112,15 @@ export class Ndp {
     this.#send(from, solicitedNode(ip), icmpv6Types.neighbourSolicitation, 0, body);
   }
 
-  /** A guest that speaks IPv6 is told again before what it knows runs out. */
+  /** Somebody speaks IPv6: from now on the LAN is reminded. */
+  heard(nowMs: number): void {
+    this.#advertisedAt ??= nowMs;
+  }
+
+  /** With a frame of a guest: it is told again before what it knows runs out. */
   remind(nowMs: number): void {
-    if (nowMs - this.#advertisedAt >= ADVERTISE_EVERY_MS) this.advertise(ALL_NODES, nowMs);
+    if (this.#advertisedAt !== undefined && nowMs - this.#advertisedAt >= ADVERTISE_EVERY_MS)
+      this.advertise(ALL_NODES, nowMs);
   }
 
   /** §4.2: the router, its prefix for addresses of the guest's own making, the MTU, the resolver. */

@@ -131,6 +131,7 @@ export class Stack implements NetworkStack {
     if (type === etherTypes.ipv4) this.#ipv4.onPacket(view, payload, end, from, nowMs);
     else if (type === etherTypes.ipv6) this.#ipv6?.onPacket(view, payload, end, from, nowMs);
     else if (type === etherTypes.arp) this.#onArp(view, payload, end);
+    this.#ndp?.remind(nowMs);
     this.#leave();
   }
 

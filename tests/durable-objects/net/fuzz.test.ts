@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { emptyIpHeader, readIpv4 } from "../../../durable-objects/net/wire/ipv4.ts";
 import { readIpv6 } from "../../../durable-objects/net/wire/ipv6.ts";
