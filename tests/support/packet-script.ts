@@ -290,7 +290,7 @@ export function dialogue(
   changes: Partial<StackConfig> = {},
   isOpening = false,
 ): void {
-  test(`${name}`, () => {
+  test(`dialogue: ${name}`, () => {
     expect(() => new Dialogue(changes, isOpening).run(text)).not.toThrow();
   });
 }
