@@ -1,7 +1,9 @@
 /** Differences that the fuzzer found, each with what the processor does (tests/fuzz): none may come back. */
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { readVectors, VectorMachine } from "../../support/cpu-vectors.ts";
+import { differences, runHere, type SystemVector } from "../../fuzz/system.ts";
+import { makeRom } from "../../fuzz/system-rom.ts";
 
 const folder = "tests/vectors/cpu";
 const sets = readdirSync(folder)
@@ -15,4 +17,12 @@ test.each(sets)("%s", (set) => {
     return differences.length === 0 ? [] : [`${vector.id} [${vector.c}]: ${differences.join("; ")}`];
   });
   expect(failures).toEqual([]);
+});
+
+test("system streams", () => {
+  const lines = readFileSync(`${folder}/system-found.jsonl`, "utf8").trimEnd().split("\n");
+  const vectors = lines.map((line) => JSON.parse(line) as SystemVector);
+  expect(vectors.length).toBeGreaterThan(0);
+  for (const { id, stream, expected } of vectors)
+    expect(differences(runHere(makeRom([stream])).get(0), expected ?? undefined), id).toEqual([]);
 });
