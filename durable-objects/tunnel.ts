@@ -153,6 +153,11 @@ export class Tunnel extends DurableObject<Env> {
       carrier.bye(byeCodes.internetOff, "The operator has switched the internet off.", Date.now());
   }
 
+  /** Starts anew with nothing, as after an eviction: what an operator does with an object that misbehaves. The call fails. */
+  forget(): void {
+    this.ctx.abort("The operator has told this tunnel to begin anew.");
+  }
+
   /** What this object knows for `/metrics`, and for tests of its bounds. */
   metrics() {
     let [flows, heldBytes] = [0, 0];

@@ -1,3 +1,5 @@
+import { lanDefaults } from "../../durable-objects/net/lan.ts";
+import { Orphans } from "../../durable-objects/net/orphans.ts";
 import type { Failure } from "../protocol/failure.ts";
 import { readTunnelNotice } from "../protocol/tunnel-notices.ts";
 import { L2Session } from "../protocol/virga-l2-session.ts";
@@ -50,6 +52,7 @@ export class TunnelUplink implements Uplink {
   readonly #host: TunnelHost;
   readonly #url: string;
   readonly #events: UplinkEvents;
+  readonly #orphans = new Orphans(lanDefaults.gatewayMac);
   #session = new L2Session("client");
   #socket: Socket | undefined;
   #rttMs: number | null = null;
@@ -83,6 +86,7 @@ export class TunnelUplink implements Uplink {
   }
 
   send(frame: Uint8Array): void {
+    this.#orphans.onSent(frame);
     this.#session.queue(frame);
     if (!this.#session.hasRoom) this.#wasFull = true;
   }
@@ -170,6 +174,9 @@ export class TunnelUplink implements Uplink {
       return this.#retry();
     }
     if (got.opened) this.#onOpened(now);
+    // What belonged to a session that is gone would hang in a guest that only receives.
+    const orphans = got.opened?.resumed === false ? this.#orphans.reset() : [];
+    if (orphans.length > 0) this.#events.frames(orphans);
     if (got.pong)
       this.#rttMs = Math.max(0, now - new DataView(got.pong.buffer, got.pong.byteOffset).getFloat64(0));
     if (got.notice !== undefined) {

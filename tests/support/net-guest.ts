@@ -5,6 +5,7 @@ import type { TunnelNotice } from "#protocol/tunnel-notices.ts";
 import { L2Session } from "#protocol/virga-l2-session.ts";
 import { frameCost } from "#protocol/virga-l2.ts";
 import { lanDefaults } from "../../durable-objects/net/lan.ts";
+import { Orphans } from "../../durable-objects/net/orphans.ts";
 import { parseIp } from "../../durable-objects/net/ip-text.ts";
 import { Stack } from "../../durable-objects/net/stack.ts";
 import type { FlowId, FlowTarget, World } from "../../durable-objects/net/world.ts";
@@ -288,6 +289,7 @@ export class VirgaGuest {
   readonly #headers: Record<string, string>;
   readonly #session = new L2Session("client", { queueBytes: 4 * 2 ** 20 });
   readonly notices: TunnelNotice[] = [];
+  readonly #orphans = new Orphans(GATEWAY_MAC);
   readonly #waiters: (() => void)[] = [];
   #socket: WebSocket | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -302,6 +304,7 @@ export class VirgaGuest {
     this.#headers = options.headers ?? {};
     this.guest = new NetGuest(
       (frame) => {
+        this.#orphans.onSent(frame);
         if (!this.#isLost()) this.#session.queue(frame);
       },
       () => this.#flush(),
@@ -337,7 +340,11 @@ export class VirgaGuest {
     const received = this.#session.onMessage(message, now());
     if (received.opened) {
       if (received.opened.resumed) this.resumed++;
-      else this.sessions++;
+      else {
+        this.sessions++;
+        // What belonged to the session before hangs for ever unless it is told.
+        this.guest.onFrames(this.#orphans.reset());
+      }
       for (const waiter of this.#waiters.splice(0)) waiter();
     }
     if (received.notice !== undefined) this.notices.push(JSON.parse(received.notice) as TunnelNotice);
@@ -365,6 +372,12 @@ export class VirgaGuest {
   async ready(): Promise<this> {
     while (!this.#session.isOpen) await new Promise<void>((resolve) => this.#waiters.push(resolve));
     return this;
+  }
+  /** Until nothing is under way in either direction. */
+  async quiet(): Promise<void> {
+    while (!this.#session.isQuiet || this.guest.client.connections.size > 0)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    await new Promise((resolve) => setTimeout(resolve, 100));
   }
   /** Cuts the socket as a lost network would; the session goes on with the next one. */
   cut(): void {
