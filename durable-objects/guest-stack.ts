@@ -11,8 +11,12 @@ const SECRET_BYTES = 32;
 const host = { hostName: HOST_NAME, address: HOST_ALIAS };
 
 /** The gateway of one LAN with its services. Its clock is `Date.now`. `hasHost`: the dialling machine's loopback has a name. */
-export function guestStack(world: World, lan: Lan, hasHost: boolean): NetworkStack {
-  const dhcp = new Dhcp(lan);
+export function guestStack(
+  world: World,
+  lan: Lan,
+  hasHost: boolean,
+  dhcp: Dhcp = new Dhcp(lan),
+): NetworkStack {
   const dns = new Resolver({
     gateway: lan.gateway,
     domain: lan.domain,

@@ -10,6 +10,7 @@ import { localDatagrams } from "./gateway/local-datagrams.ts";
 import { Names } from "./gateway/names.ts";
 import type { FlowEvent, StackHostParts } from "./gateway/stack-host.ts";
 import { VirgaCarrier } from "./gateway/virga-carrier.ts";
+import type { Dhcp } from "./net/dhcp.ts";
 import { Keeper } from "./keeper.ts";
 import { guestStack } from "./guest-stack.ts";
 import { readSettings } from "./settings.ts";
@@ -80,9 +81,10 @@ export class Hall {
     lan: Lan,
     onWork: () => void,
     onFlow: StackHostParts["onFlow"],
+    dhcp?: Dhcp,
   ): Omit<StackHostParts, "transmit" | "isRoomy"> {
     return {
-      makeStack: (world) => guestStack(world, lan, this.#keeper.hasHost),
+      makeStack: (world) => guestStack(world, lan, this.#keeper.hasHost, dhcp),
       egress: this.egress,
       openDatagrams: this.openDatagrams,
       resolve: (message) => this.#doh.ask(message),

@@ -3,6 +3,7 @@ import * as z from "zod/mini";
 import { type Outcome, fail, ok } from "#protocol/failure.ts";
 import { Profile } from "#protocol/tunnel-notices.ts";
 import { INVITE_HEADER } from "#protocol/visit.ts";
+import type { Lease as LeaseRow } from "./net/dhcp-leases.ts";
 import { RoomHost } from "./room-host.ts";
 import { SocketShell, readVisit } from "./socket-shell.ts";
 
@@ -24,10 +25,20 @@ const RoomPlan = z.strictObject({
 });
 export type RoomPlan = z.infer<typeof RoomPlan>;
 
+/** An address that the room's gateway has promised to a machine. */
+const Lease = z.strictObject({
+  client: z.string(),
+  mac: z.string(),
+  address: z.number(),
+  hostName: z.optional(z.string()),
+  isBound: z.boolean(),
+  expiresAt: z.number(),
+});
+
 /**
  * A room: machines of several visitors on one switch, with a gateway that gives them addresses and names. Sockets
- * hibernate, and the room's plan is in storage. Lost on eviction: what the switch has learnt (it floods once more), leases
- * (machines keep their addresses and renew them), flows to the internet, frames under way.
+ * hibernate; the room's plan and its leases are in storage, so that no address is given twice. Lost on eviction: what the
+ * switch has learnt (it floods once more), flows to the internet, frames under way.
  */
 export class Lan extends DurableObject<Env> {
   readonly #shell: SocketShell;
@@ -59,6 +70,8 @@ export class Lan extends DurableObject<Env> {
       conditions: plan,
       internet: plan.internet,
       owner: { door: "virga", sid: plan.owner, profile: plan.profile, address: "" },
+      leases: readLeases(this.ctx.storage.kv.get("leases")),
+      onLeases: (leases) => this.ctx.storage.kv.put("leases", leases),
       onWork: () => this.#afterTurn(),
     }));
   }
@@ -75,6 +88,11 @@ export class Lan extends DurableObject<Env> {
     this.#plan = RoomPlan.parse(plan);
     this.ctx.storage.kv.put("plan", this.#plan);
     return ok(true);
+  }
+
+  /** Whether this secret opens the room. */
+  async admits(secret: string): Promise<boolean> {
+    return this.#plan !== undefined && isSecretOf(this.#plan, secret);
   }
 
   override async fetch(request: Request): Promise<Response> {
@@ -105,6 +123,11 @@ export class Lan extends DurableObject<Env> {
   metrics() {
     return { ...this.#host?.metrics(), sockets: this.#shell.socketCount };
   }
+}
+
+function readLeases(stored: unknown): LeaseRow[] {
+  const leases = z.array(Lease).safeParse(stored);
+  return (leases.data ?? []).map((lease) => ({ ...lease, hostName: lease.hostName }));
 }
 
 /** Digests of equal length are compared, in a time that does not depend on where they differ. */

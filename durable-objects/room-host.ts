@@ -8,6 +8,8 @@ import { type LinkConditions, Room, type RoomPort } from "./gateway/room.ts";
 import { StackHost } from "./gateway/stack-host.ts";
 import { VirgaCarrier } from "./gateway/virga-carrier.ts";
 import { type VirgaDoor, VirgaLobby } from "./gateway/virga-lobby.ts";
+import type { Lease } from "./net/dhcp-leases.ts";
+import { Dhcp } from "./net/dhcp.ts";
 import { Hall } from "./hall.ts";
 
 export interface RoomHostParts {
@@ -16,6 +18,9 @@ export interface RoomHostParts {
   /** Whether the gateway leads to the internet, and in whose name. */
   readonly internet: boolean;
   readonly owner: Visit;
+  /** Of the gateway's DHCP server, from before the object slept. */
+  readonly leases: readonly Lease[];
+  readonly onLeases: (leases: readonly Lease[]) => void;
   /** Something came from the world or a timer: sockets may change. */
   readonly onWork: () => void;
 }
@@ -28,14 +33,19 @@ export class RoomHost {
   readonly #room: Room;
   readonly #gateway: StackHost;
   readonly #gatewayPort: RoomPort;
+  readonly #dhcp: Dhcp;
+  readonly #onLeases: RoomHostParts["onLeases"];
+  #keptRevision = 0;
 
-  constructor({ env, conditions, internet, owner, onWork }: RoomHostParts) {
+  constructor({ env, conditions, internet, owner, leases, onLeases, onWork }: RoomHostParts) {
+    this.#dhcp = new Dhcp(virgaLan, leases);
+    this.#onLeases = onLeases;
     this.#room = new Room(conditions);
     this.#hall = new Hall(env, onWork, internet);
     this.#hall.visit = owner;
     this.#gatewayPort = { deliver: (frame) => this.#gateway.onFrame(frame) };
     this.#gateway = new StackHost({
-      ...this.#hall.stackParts(virgaLan, onWork, () => {}),
+      ...this.#hall.stackParts(virgaLan, onWork, () => {}, this.#dhcp),
       transmit: (frame) => this.#room.onFrame(this.#gatewayPort, frame, Date.now()),
       isRoomy: () => this.#isRoomy(),
     });
@@ -76,6 +86,10 @@ export class RoomHost {
   /** What one member sends reaches others, and what the gateway says reaches all: everyone's frames go out. */
   settle(): void {
     this.#gateway.settle();
+    if (this.#dhcp.revision !== this.#keptRevision) {
+      this.#keptRevision = this.#dhcp.revision;
+      this.#onLeases(this.#dhcp.memory());
+    }
     for (const { carrier } of this.#lobby.guests) carrier.flush(Date.now());
   }
 

@@ -1,6 +1,6 @@
 import { joinBrowserRoom } from "./network/browser-room.ts";
 import { realClock } from "./network/clock.ts";
-import { enterSession, webSocketUrl } from "./network/gateway.ts";
+import { checkInvite, enterSession, webSocketUrl } from "./network/gateway.ts";
 import { NetworkService } from "./network/network-service.ts";
 import { TunnelUplink } from "./network/tunnel-uplink.ts";
 import { openFrameLink } from "./protocol/frame-link.ts";
@@ -9,6 +9,8 @@ import type { Uplink, UplinkEvents } from "./network/uplink.ts";
 
 /** The network worker: from the card's wire to the tunnel, and nothing that the machine waits for. */
 let service: NetworkService | undefined;
+
+const fetcher: typeof fetch = (...request) => fetch(...request);
 
 function makeUplink(path: NetworkPath, events: UplinkEvents): Uplink | undefined {
   switch (path.kind) {
@@ -21,7 +23,11 @@ function makeUplink(path: NetworkPath, events: UplinkEvents): Uplink | undefined
         {
           clock: realClock,
           openSocket: (address, protocol) => new WebSocket(address, protocol),
-          enter: () => enterSession((...request) => fetch(...request), path.sessionUrl),
+          enter: async () => {
+            const refusal = await enterSession(fetcher, path.sessionUrl);
+            if (refusal || !path.invite) return refusal;
+            return checkInvite(fetcher, new URL(`/api/lans/${path.invite}`, path.sessionUrl).href);
+          },
         },
         url.href,
         events,

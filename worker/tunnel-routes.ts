@@ -4,6 +4,7 @@ import type { App } from "./app.ts";
 import { type Refusal, doorOf, isRefusal, refusal } from "./doors.ts";
 import { onError } from "./failures.ts";
 import { gatewaySettings } from "./gateway-settings.ts";
+import { readInvite } from "./lans.ts";
 import { admit } from "./visitor.ts";
 
 const MAX_URL_CHARS = 8192;
@@ -15,9 +16,7 @@ const answer = ({ status, message }: Refusal): Response =>
 /** `?lan=<invite>`: the room's id, a dot, the secret. */
 function roomOf(request: Request): { readonly id: string; readonly secret: string } | null | undefined {
   const invite = new URL(request.url).searchParams.get("lan");
-  if (invite === null) return undefined;
-  const parts = /^([0-9a-f]{32})\.([A-Za-z0-9_-]{22,64})$/.exec(invite);
-  return parts && { id: parts[1]!, secret: parts[2]! };
+  return invite === null ? undefined : readInvite(invite);
 }
 
 /** Every WebSocket that leads to the internet or into a room. Refuses in the order of aero-l2-tunnel-v1 §1.6. */

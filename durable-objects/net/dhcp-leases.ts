@@ -24,10 +24,16 @@ export class LeaseTable {
   readonly #leases = new Map<number, Lease>();
   readonly #declined = new Map<number, number>();
 
-  /** Addresses as numbers: `count` of them from `first` on. */
-  constructor(first: number, count: number) {
+  /** Addresses as numbers: `count` of them from `first` on. `known`: rows of `rows()`, of a table that was here before. */
+  constructor(first: number, count: number, known: readonly Lease[] = []) {
     this.#first = first;
     this.#count = count;
+    for (const lease of known) if (this.isInPool(lease.address)) this.#leases.set(lease.address, lease);
+  }
+
+  /** Everything that was promised to somebody: one row per address at most. */
+  rows(): Lease[] {
+    return [...this.#leases.values()].filter(({ isBound }) => isBound);
   }
 
   all(nowMs: number): Lease[] {

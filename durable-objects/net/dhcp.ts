@@ -36,8 +36,11 @@ export class Dhcp implements DhcpService {
   readonly #table: LeaseTable;
   /** What a client may ask for, in the order in which it is told. */
   readonly #facts: ReadonlyMap<number, Uint8Array>;
+  /** Grows whenever an address is promised or given back: then `memory` has changed. */
+  revision = 0;
 
-  constructor(config: DhcpConfig) {
+  /** `memory`: of a server of this LAN that was here before. */
+  constructor(config: DhcpConfig, memory: readonly Lease[] = []) {
     const gateway = parseIp(config.gateway);
     const first = parseIp(config.firstLease);
     if (gateway?.length !== 4 || first?.length !== 4) throw new RangeError("The LAN's addresses are IPv4.");
@@ -45,7 +48,7 @@ export class Dhcp implements DhcpService {
     this.#mask = config.prefixLength === 0 ? 0 : (0xffff_ffff << (32 - config.prefixLength)) >>> 0;
     const last = (toNumber(gateway) | ~this.#mask) >>> 0;
     // The highest address of the network is its broadcast address.
-    this.#table = new LeaseTable(toNumber(first), Math.min(config.leases, last - toNumber(first)));
+    this.#table = new LeaseTable(toNumber(first), Math.min(config.leases, last - toNumber(first)), memory);
     this.#facts = new Map<number, Uint8Array>([
       [dhcpOptions.subnetMask, toBytes(this.#mask)],
       [dhcpOptions.router, gateway],
@@ -55,6 +58,11 @@ export class Dhcp implements DhcpService {
       [dhcpOptions.broadcast, toBytes(last)],
       [dhcpOptions.ntp, gateway],
     ]);
+  }
+
+  /** What a server that takes over must know, so that no address is given twice. */
+  memory(): readonly Lease[] {
+    return this.#table.rows();
   }
 
   leases(nowMs: number): LeaseView[] {
@@ -78,10 +86,12 @@ export class Dhcp implements DhcpService {
         return this.#onRequest(request, client, nowMs);
       case dhcpTypes.decline: {
         const declined = request.options.get(dhcpOptions.requestedAddress) ?? request.ciaddr;
+        this.revision++;
         this.#table.decline(client.client, client.mac, toNumber(declined), nowMs);
         return null;
       }
       case dhcpTypes.release:
+        this.revision++;
         this.#table.release(client.client, client.mac, toNumber(request.ciaddr), nowMs);
         return null;
       case dhcpTypes.inform:
@@ -110,6 +120,7 @@ export class Dhcp implements DhcpService {
     if (!this.#table.isFree(address, client, mac, nowMs)) return this.#answer(request, dhcpTypes.nak, null);
     const hostName = this.#nameFor(request, client, mac, address, nowMs);
     const expiresAt = nowMs + LEASE_SECONDS * 1000;
+    this.revision++;
     this.#table.bind({ client, mac, address, hostName, expiresAt });
     return this.#answer(request, dhcpTypes.ack, address);
   }

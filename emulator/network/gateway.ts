@@ -40,3 +40,11 @@ export async function enterSession(fetcher: typeof fetch, url: string): Promise<
     : `The server answered ${response.status}.`;
   return { code: "tunnel-refused", sentence };
 }
+
+/** Asks whether an invite leads into a room: a WebSocket that is refused says nothing. Null: it does, or nobody knows. */
+export async function checkInvite(fetcher: typeof fetch, url: string): Promise<Failure | null> {
+  const response = await fetcher(url, { credentials: "include" }).catch(() => null);
+  await response?.body?.cancel();
+  if (response?.status !== 404) return null;
+  return { code: "tunnel-refused", sentence: "This invite leads to no network; ask for another one." };
+}

@@ -162,6 +162,20 @@ describe("DHCP", () => {
     expect(dhcp.leases(30 * DAY_MS)).toHaveLength(1);
   });
 
+  test("a server that takes over gives no address twice, and keeps the promises", () => {
+    const before = new Dhcp(lanDefaults);
+    expect(lease(before, { mac: mac(1) })).toBe("10.0.2.15");
+    ask(before, { type: "DISCOVER", mac: mac(9) });
+    const after = new Dhcp(lanDefaults, before.memory());
+    expect(after.memory()).toHaveLength(1);
+    expect(lease(after, { mac: mac(2) })).toBe("10.0.2.16");
+    expect(lease(after, { mac: mac(1) })).toBe("10.0.2.15");
+    expect(after.revision).toBeGreaterThan(0);
+    // What is stored may be of another LAN.
+    const [row] = before.memory();
+    expect(new Dhcp(lanDefaults, [{ ...row!, address: 1 }]).memory()).toEqual([]);
+  });
+
   test("a full pool is silent until a lease ends; the one unused longest goes first", () => {
     const dhcp = new Dhcp({ ...lanDefaults, leases: 2 });
     lease(dhcp, { mac: mac(1) }, 0);

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { enterSession, webSocketUrl } from "../../../emulator/network/gateway.ts";
+import { checkInvite, enterSession, webSocketUrl } from "../../../emulator/network/gateway.ts";
 
 const answering =
   (status: number, body: unknown = {}, headers: Record<string, string> = {}): typeof fetch =>
@@ -31,4 +31,18 @@ test.each([
   ],
 ])("entering meets %s", async (_, fetcher, outcome) => {
   expect(await enterSession(fetcher, "/session")).toEqual(outcome);
+});
+
+test.each([
+  ["leads into a room", 204, null],
+  [
+    "leads nowhere",
+    404,
+    { code: "tunnel-refused", sentence: "This invite leads to no network; ask for another one." },
+  ],
+  // The tunnel itself will say more.
+  ["cannot be asked about", 503, null],
+])("an invite that %s", async (_, status, outcome) => {
+  const answer = new Response(null, { status });
+  expect(await checkInvite(() => Promise.resolve(answer), "/api/lans/x")).toEqual(outcome);
 });
