@@ -5,14 +5,14 @@ import solid from "vite-plugin-solid";
 import { appShell } from "./infra/app-shell.ts";
 import { defineBuildInfo } from "./infra/build-info.ts";
 import { sdkForWorkerd } from "./infra/sdk-for-workerd.ts";
-import { s3Endpoint, staticHeaders } from "./infra/static-headers.ts";
+import { connectSources, s3Endpoint, staticHeaders } from "./infra/static-headers.ts";
 import { securityHeaders } from "./worker/security-headers.ts";
 
 process.loadEnvFile("infra/local.env");
 
 const define = defineBuildInfo();
 /** `vite dev` knows no `_headers` file. */
-const headers = Object.fromEntries(securityHeaders(s3Endpoint()));
+const headers = Object.fromEntries(securityHeaders(s3Endpoint(), connectSources()));
 /** The service worker keeps its name over deploys; browsers compare its bytes. */
 const input: Record<string, string> = {
   index: resolve("client/index.html"),

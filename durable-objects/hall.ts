@@ -1,4 +1,3 @@
-import type { TunnelNotice } from "#protocol/tunnel-notices.ts";
 import type { Visit } from "#protocol/visit.ts";
 import { DohClient } from "./doh.ts";
 import { type AeroOptions, aeroDefaults } from "./gateway/aero-carrier.ts";
@@ -8,7 +7,8 @@ import { GuardedEgress } from "./gateway/guarded-egress.ts";
 import { L2Guest, type Lan, virgaLan } from "./gateway/l2-guest.ts";
 import { localDatagrams } from "./gateway/local-datagrams.ts";
 import { Names } from "./gateway/names.ts";
-import type { FlowEvent, StackHostParts } from "./gateway/stack-host.ts";
+import { noticeOf } from "./gateway/flow-notice.ts";
+import type { StackHostParts } from "./gateway/stack-host.ts";
 import { VirgaCarrier } from "./gateway/virga-carrier.ts";
 import type { Dhcp } from "./net/dhcp.ts";
 import { Keeper } from "./keeper.ts";
@@ -71,7 +71,7 @@ export class Hall {
     const notify = carrier instanceof VirgaCarrier ? carrier : undefined;
     const guest: L2Guest<C> = new L2Guest(
       carrier,
-      this.stackParts(lan, turn, (event) => notify?.notify(noticeOf(event))),
+      this.stackParts(lan, turn, (event) => notify?.notify(noticeOf(event, "connect"))),
     );
     return guest;
   }
@@ -101,24 +101,5 @@ export class Hall {
 
   metrics() {
     return { ...this.#keeper.counts, ...this.#connect.dials };
-  }
-}
-
-/** A flow's fate as the page is told it. */
-function noticeOf(event: FlowEvent): TunnelNotice {
-  const { flow, target } = event;
-  const { address, port, name } = target;
-  const row = { flow, direction: "out", address, port, ...(name !== undefined && { name }) } as const;
-  switch (event.kind) {
-    case "opened":
-      return { type: "flow-opened", ...row, egress: "connect" };
-    case "refused":
-      return { type: "flow-refused", ...row, code: event.why.code, problem: event.why.sentence };
-    case "closed": {
-      const { why, sentBytes, receivedBytes } = event;
-      return { type: "flow-closed", ...row, why, sentBytes, receivedBytes };
-    }
-    default:
-      return event satisfies never;
   }
 }

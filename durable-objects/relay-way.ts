@@ -1,5 +1,6 @@
 import type { Outlet } from "./gateway/carrier.ts";
 import type { Destination, Egress, FlowSink, Outflow } from "./gateway/flow.ts";
+import { LateFlow } from "./gateway/late-flow.ts";
 import { MuxClient } from "./gateway/mux-client.ts";
 import { WispClient } from "./gateway/wisp-client.ts";
 import { TCP_MUX } from "#protocol/tcp-mux.ts";
@@ -21,7 +22,7 @@ export class RelayWay implements Egress {
   }
 
   dial(to: Destination, sink: FlowSink): Outflow {
-    const flow = new RelayFlow();
+    const flow = new LateFlow();
     this.#client ??= this.#connect();
     this.#client.then(
       (client) => flow.attach(client.dial(to, sink)),
@@ -69,33 +70,5 @@ export class RelayWay implements Egress {
     webSocket.addEventListener("close", gone);
     webSocket.addEventListener("error", gone);
     return client;
-  }
-}
-
-/** Keeps what is asked of it until the relay's socket is there. */
-class RelayFlow implements Outflow {
-  #inner: Outflow | null | undefined;
-  #early: ((flow: Outflow) => void)[] = [];
-
-  attach(inner: Outflow | null): void {
-    this.#inner = inner;
-    for (const call of this.#early) if (inner) call(inner);
-    this.#early = [];
-  }
-  #do(call: (flow: Outflow) => void): void {
-    if (this.#inner) call(this.#inner);
-    else if (this.#inner === undefined) this.#early.push(call);
-  }
-  write(bytes: Uint8Array): void {
-    this.#do((flow) => flow.write(bytes));
-  }
-  finish(): void {
-    this.#do((flow) => flow.finish());
-  }
-  abort(): void {
-    this.#do((flow) => flow.abort());
-  }
-  grant(bytes: number): void {
-    this.#do((flow) => flow.grant(bytes));
   }
 }

@@ -2,9 +2,13 @@ import { joinBrowserRoom } from "./network/browser-room.ts";
 import { realClock } from "./network/clock.ts";
 import { checkInvite, enterSession, webSocketUrl } from "./network/gateway.ts";
 import { NetworkService } from "./network/network-service.ts";
+import { pageDns } from "./network/page-dns.ts";
+import { FetchWay } from "./network/page-fetch.ts";
+import { PageUplink } from "./network/page-uplink.ts";
+import { RelayWay } from "./network/relay-way.ts";
 import { TunnelUplink } from "./network/tunnel-uplink.ts";
 import { openFrameLink } from "./protocol/frame-link.ts";
-import type { NetworkCommand, NetworkNotice, NetworkPath } from "./protocol/network-messages.ts";
+import type { NetworkCommand, NetworkNotice, NetworkPath, PageStack } from "./protocol/network-messages.ts";
 import type { Uplink, UplinkEvents } from "./network/uplink.ts";
 
 /** The network worker: from the card's wire to the tunnel, and nothing that the machine waits for. */
@@ -33,9 +37,35 @@ function makeUplink(path: NetworkPath, events: UplinkEvents): Uplink | undefined
         events,
       );
     }
+    case "tcp-mux":
+    case "wisp":
+    case "fetch":
+      return inPage(path, events);
     default:
       return path satisfies never;
   }
+}
+
+/** The stack of the tunnel in this worker, for sites without tunnels. */
+function inPage(path: Extract<NetworkPath, PageStack>, events: UplinkEvents): Uplink {
+  const { sessionUrl } = path;
+  const enter = () => (sessionUrl === undefined ? Promise.resolve(null) : enterSession(fetcher, sessionUrl));
+  const openSocket = (address: string, protocols: string[]) => new WebSocket(address, protocols);
+  const way =
+    path.kind === "fetch"
+      ? new FetchWay(fetcher, self.location.origin, enter)
+      : new RelayWay(
+          { clock: realClock, openSocket, enter },
+          path.kind,
+          webSocketUrl(path.relayUrl, self.location.origin),
+        );
+  const parts = {
+    clock: realClock,
+    way,
+    resolve: pageDns(fetcher, path.dnsUrl, enter),
+    secret: crypto.getRandomValues(new Uint8Array(32)),
+  };
+  return new PageUplink(parts, events);
 }
 
 function start({ path, link, room }: Extract<NetworkCommand, { type: "start" }>): void {

@@ -76,8 +76,8 @@ const directions: readonly (readonly [RegExp, RegExp])[] = [
   [/^emulator\/devices\//, /^emulator\/(devices|bus|protocol)\//],
   [/^emulator\/machine\//, /^(emulator\/(machine|cpu|devices|bus|protocol)|build)\//],
   [/^emulator\/storage\//, /^emulator\/(storage|protocol)\//],
-  // The page may host the stack itself (ADR 10).
-  [/^emulator\/network\//, /^(emulator\/(network|protocol)|durable-objects\/net)\//],
+  // The page may host the stack itself (ADR 10), with the relays' clients (ADR 17).
+  [/^emulator\/network\//, /^(emulator\/(network|protocol)|durable-objects\/(net|gateway))\//],
   [/^emulator\/[a-z-]+-worker\.ts$/, /^(emulator|build|durable-objects\/net)\//],
   [/^client\//, /^(client\/|emulator\/protocol\/|emulator\/[a-z-]+-worker\.ts$)/],
   // The Worker's entry re-exports the objects' classes; nothing else of it runs their code.

@@ -42,7 +42,8 @@ const app = new Hono<App>()
       `method="${METHODS.has(c.req.method) ? c.req.method : "other"}",status="${c.res.status}"`,
     );
     observe("http_request_duration_seconds", (Date.now() - startedMs) / 1000);
-    for (const [name, value] of securityHeaders(c.env.S3_ENDPOINT)) c.res.headers.set(name, value);
+    for (const [name, value] of securityHeaders(c.env.S3_ENDPOINT, c.env.VIRGA_CONNECT_SRC))
+      c.res.headers.set(name, value);
   })
   .get(
     "/healthz",

@@ -2,22 +2,33 @@
  * What every response carries, static files included: the Worker's middleware, `vite dev` and the generated `_headers`
  * file all read this one list. Isolation (COOP, COEP) is what gives the page SharedArrayBuffer.
  */
-export function securityHeaders(s3Endpoint: string): ReadonlyMap<string, string> {
+export function securityHeaders(
+  s3Endpoint: string,
+  connectSources: string = "",
+): ReadonlyMap<string, string> {
   return new Map([
     ["Cross-Origin-Opener-Policy", "same-origin"],
     ["Cross-Origin-Embedder-Policy", "require-corp"],
     ["Cross-Origin-Resource-Policy", "same-origin"],
     ["Origin-Agent-Cluster", "?1"],
-    ["Content-Security-Policy", contentSecurityPolicy(s3Endpoint)],
+    ["Content-Security-Policy", contentSecurityPolicy(s3Endpoint, connectSources)],
     ["X-Content-Type-Options", "nosniff"],
     ["Referrer-Policy", "no-referrer"],
     ["Permissions-Policy", permissionsPolicy],
   ]);
 }
 
-/** 'unsafe-inline' styles are xterm.js's; 'wasm-unsafe-eval' compiles the CPU core. `s3Endpoint` may be empty. */
-function contentSecurityPolicy(s3Endpoint: string): string {
+/** A scheme, or an origin with `*` for a host's first label or a port (CSP3 §2.3.1). Anything else could open the header. */
+const SOURCE = /^(https?|wss?):(\/\/(\*\.)?[a-z0-9.-]+(:(\d{1,5}|\*))?)?$/i;
+
+/**
+ * 'unsafe-inline' styles are xterm.js's; 'wasm-unsafe-eval' compiles the CPU core. `s3Endpoint` may be empty, and so may
+ * `connectSources`: the operator's list of relays and resolvers elsewhere that a stack in the page uses.
+ */
+function contentSecurityPolicy(s3Endpoint: string, connectSources: string): string {
   const s3Origin = URL.canParse(s3Endpoint) ? ` ${new URL(s3Endpoint).origin}` : "";
+  const sources = connectSources.split(/\s+/).filter((source) => SOURCE.test(source));
+  const connect = ["'self'", ...sources].join(" ");
   return [
     "default-src 'self'",
     "script-src 'self' 'wasm-unsafe-eval'",
@@ -25,7 +36,7 @@ function contentSecurityPolicy(s3Endpoint: string): string {
     "style-src 'self' 'unsafe-inline'",
     "img-src 'self' data: blob:",
     "font-src 'self'",
-    `connect-src 'self'${s3Origin}`,
+    `connect-src ${connect}${s3Origin}`,
     "object-src 'none'",
     "base-uri 'none'",
     "form-action 'self'",
@@ -48,8 +59,10 @@ const permissionsPolicy = [
   .join(", ");
 
 /** The `_headers` file of the static files: later rules win, `!` takes back what an earlier rule set. */
-export function headersFile(s3Endpoint: string): string {
-  const everywhere = [...securityHeaders(s3Endpoint)].map(([name, value]) => `  ${name}: ${value}`);
+export function headersFile(s3Endpoint: string, connectSources: string): string {
+  const everywhere = [...securityHeaders(s3Endpoint, connectSources)].map(
+    ([name, value]) => `  ${name}: ${value}`,
+  );
   return [
     "/*",
     ...everywhere,

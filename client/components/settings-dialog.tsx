@@ -49,6 +49,14 @@ function Choice(props: {
   );
 }
 
+/** Ways of sites without tunnels: offered where one of them is in use. */
+const pageStacks: readonly (readonly [string, string])[] = [
+  ["tcp-mux", "The internet, through a relay"],
+  ["wisp", "The internet, through a Wisp relay"],
+  ["fetch", "Web pages only, fetched by this browser"],
+];
+const inPage = (network: string) => pageStacks.filter(([value]) => value === network);
+
 const memorySizes = [128, 256, 512, 768, 1024, 1536, 2048];
 
 /** What the next start uses, and how the page looks. Values from the address are shown and cannot be changed here. */
@@ -91,6 +99,7 @@ export function SettingsDialog(props: {
         value={values().network}
         options={[
           ["tunnel", "The internet, through this site"],
+          ...inPage(values().network),
           ["off", "No cable"],
         ]}
       />

@@ -15,10 +15,17 @@ export const Settings = z.strictObject({
   boot: z.optional(z.string().check(z.regex(/^[a-z0-9-]{1,32}$/))),
   /** Another disk than the image's own: a manifest hash. */
   disk: z.optional(z.string().check(z.regex(/^[0-9a-f]{64}$/))),
-  /** Where the machine's network cable leads: to the site's tunnel, or nowhere. */
-  network: z._default(z.enum(["tunnel", "off"]), "tunnel"),
+  /**
+   * Where the machine's network cable leads: to the site's tunnel; to a stack in this page, whose connections go through a
+   * relay (tcp-mux, wisp) or by the browser's own fetch; or nowhere.
+   */
+  network: z._default(z.enum(["tunnel", "tcp-mux", "wisp", "fetch", "off"]), "tunnel"),
   /** Another tunnel than the site's own: a ws(s) or http(s) address, with the address that gives its session. */
   tunnel: z.optional(z.string().check(z.regex(/^(wss?|https?):\/\/[^\s]{1,500}$|^\/[^\s]{0,500}$/))),
+  /** Another relay than the site's own, for `tcp-mux` and `wisp`; the Worker's VIRGA_CONNECT_SRC must name it. */
+  relay: z.optional(z.string().check(z.regex(/^(wss?|https?):\/\/[^\s]{1,500}$|^\/[^\s]{0,500}$/))),
+  /** Another DNS over HTTPS than the site's own, for a stack in this page; the Worker's VIRGA_CONNECT_SRC must name it. */
+  dns: z.optional(z.string().check(z.regex(/^https?:\/\/[^\s]{1,500}$|^\/[^\s]{0,500}$/))),
   /** A name that machines in other tabs of this browser share to be on one network. */
   room: z.optional(z.string().check(z.regex(/^[a-z0-9-]{1,32}$/))),
   /** Invite to a network that machines in other browsers share. */

@@ -58,6 +58,7 @@ const linkEnds = () =>
 /** Where the settings say that the cable leads. */
 export function pathOf(settings: Settings): NetworkPath {
   if (settings.network === "off") return { kind: "off" };
+  if (settings.network !== "tunnel") return pageStackOf(settings.network, settings);
   const tunnelUrl = settings.tunnel ?? "/l2";
   const sessionUrl = new URL("/session", new URL(tunnelUrl, location.origin));
   sessionUrl.protocol = sessionUrl.protocol.replace(/^ws/, "http");
@@ -67,6 +68,18 @@ export function pathOf(settings: Settings): NetworkPath {
     sessionUrl: sessionUrl.href,
     ...(settings.invite ? { invite: settings.invite } : {}),
   };
+}
+
+const relayPaths = { "tcp-mux": "/tcp-mux", wisp: "/wisp/" } as const;
+
+/** Only what is of this site wants a session of it. */
+function pageStackOf(kind: "tcp-mux" | "wisp" | "fetch", settings: Settings): NetworkPath {
+  const relayUrl = kind === "fetch" ? location.origin : (settings.relay ?? relayPaths[kind]);
+  const dnsUrl = new URL(settings.dns ?? "/dns-query", location.origin).href;
+  const isOurs = (url: string): boolean => new URL(url, location.origin).host === location.host;
+  const wantsSession = isOurs(dnsUrl) || (kind !== "fetch" && isOurs(relayUrl));
+  const stack = { dnsUrl, ...(wantsSession && { sessionUrl: new URL("/session", location.origin).href }) };
+  return kind === "fetch" ? { kind, ...stack } : { kind, relayUrl, ...stack };
 }
 
 const DEVICE_KEY = "virga.device";

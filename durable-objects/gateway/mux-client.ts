@@ -2,11 +2,11 @@ import { type TcpMuxFrame, TcpMuxParser, encodeTcpMux, tcpMuxErrors } from "#pro
 import type { Outlet } from "./carrier.ts";
 import type { Destination, Egress, FlowSink, Outflow, Refused } from "./flow.ts";
 import { Pacer } from "./pacer.ts";
-import { RelayStream } from "./relay-stream.ts";
+import { type RelayBounds, RelayStream, relayBounds } from "./relay-stream.ts";
 
 const DATA_BYTES = 64 * 1024;
-/** While more than this waits for the streams, the relay's PING is not answered: it stops reading. */
-const LATE_PONG_BYTES = 512 * 1024;
+/** The relay's PING has not been answered for so long: the stream for which most waits is cut, before the relay gives all up. */
+const LATE_MS = 5000;
 
 interface Waiting {
   readonly bytes: Uint8Array;
@@ -19,6 +19,7 @@ interface Waiting {
  */
 export class MuxClient implements Egress {
   readonly #outlet: Outlet;
+  readonly #bounds: RelayBounds;
   readonly #now: () => number;
   readonly #parser = new TcpMuxParser();
   readonly #streams = new Map<number, RelayStream>();
@@ -26,10 +27,13 @@ export class MuxClient implements Egress {
   #next = 1;
   #waiting: Waiting[] = [];
   #pongs: Uint8Array[] = [];
+  /** Since when a PING waits for its answer. */
+  #lateSinceMs: number | undefined;
   #isClosed = false;
 
-  constructor(outlet: Outlet, now: () => number) {
+  constructor(outlet: Outlet, now: () => number, bounds: RelayBounds = relayBounds) {
     this.#outlet = outlet;
+    this.#bounds = bounds;
     this.#now = now;
   }
 
@@ -39,7 +43,7 @@ export class MuxClient implements Egress {
 
   dial({ host, port }: Destination, sink: FlowSink): Outflow {
     const id = this.#next++;
-    const stream = new RelayStream(sink);
+    const stream = new RelayStream(sink, this.#bounds.streamBytes);
     this.#streams.set(id, stream);
     this.#outlet.send(encodeTcpMux.open(id, host, port));
     void Promise.resolve().then(() => {
@@ -131,12 +135,30 @@ export class MuxClient implements Egress {
     }
   }
 
+  /** Whether a PING of the relay waits for the streams to have room. Then `onTime` is wanted now and then. */
+  get isLate(): boolean {
+    return this.#lateSinceMs !== undefined;
+  }
+  onTime(): void {
+    this.#answer();
+  }
+
   /** PONG when the streams have room: the relay's pace is ours. */
   #answer(): void {
     if (this.#pongs.length === 0) return;
     let queued = 0;
-    for (const stream of this.#streams.values()) queued += stream.queuedBytes;
-    if (queued > LATE_PONG_BYTES) return;
+    let most: [number, RelayStream] | undefined;
+    for (const entry of this.#streams) {
+      queued += entry[1].queuedBytes;
+      if (entry[1].queuedBytes > (most?.[1].queuedBytes ?? 0)) most = entry;
+    }
+    if (queued > this.#bounds.lateBytes && most) {
+      this.#lateSinceMs ??= this.#now();
+      if (this.#now() - this.#lateSinceMs < LATE_MS) return;
+      this.#outlet.send(encodeTcpMux.close(most[0], "rst"));
+      this.#break(...most);
+    }
+    this.#lateSinceMs = undefined;
     for (const bytes of this.#pongs.splice(0)) this.#outlet.send(encodeTcpMux.pong(bytes));
   }
 

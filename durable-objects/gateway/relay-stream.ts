@@ -1,19 +1,28 @@
 import type { FlowSink } from "./flow.ts";
 
-/** What came from a relay and was not granted yet; more, and the stream is cut: the relay does not keep to any bound. */
-const QUEUE_BYTES = 4 * 2 ** 20;
+/** How much of what came from a relay may wait: neither protocol lets a client hold one stream without the others. */
+export interface RelayBounds {
+  /** Of one stream. More, and the stream is cut: the relay does not keep to any bound. */
+  readonly streamBytes: number;
+  /** Of all streams together. More, and the relay's PING is not answered, so that it stops reading; Wisp has no such means. */
+  readonly lateBytes: number;
+}
+/** For an object, which has 128 MB for everything. */
+export const relayBounds: RelayBounds = { streamBytes: 4 * 2 ** 20, lateBytes: 512 * 1024 };
 
 /** One stream of a relay's socket: holds what arrives until it is asked for. */
 export class RelayStream {
   readonly sink: FlowSink;
+  readonly #bytes: number;
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
   #granted = 0;
   #isEnded = false;
   #isDelivering = false;
 
-  constructor(sink: FlowSink) {
+  constructor(sink: FlowSink, bytes: number) {
     this.sink = sink;
+    this.#bytes = bytes;
   }
 
   get queuedBytes(): number {
@@ -22,7 +31,7 @@ export class RelayStream {
 
   /** False: too much waits. */
   arrive(bytes: Uint8Array): boolean {
-    if (this.#queuedBytes + bytes.length > QUEUE_BYTES) return false;
+    if (this.#queuedBytes + bytes.length > this.#bytes) return false;
     this.#queue.push(bytes);
     this.#queuedBytes += bytes.length;
     this.#deliver();

@@ -258,8 +258,11 @@ export class StackHost implements World {
         }),
       onRefused: (why) =>
         turn((found, now) => {
-          this.stack.refused(flow, why.refusal, now);
+          // A relay says late that its dial has failed: the guest believes that it is connected.
+          if (found.isOpen) this.stack.reset(flow, now);
+          else this.stack.refused(flow, why.refusal, now);
           this.#rows.delete(flow);
+          this.#roomy.delete(flow);
           this.#parts.onFlow({ kind: "refused", flow, target: found.target, why });
         }),
       onBytes: (bytes) =>

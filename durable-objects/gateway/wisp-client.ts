@@ -1,7 +1,7 @@
 import { decodeWisp, encodeWisp, wispCloseReasons } from "#protocol/wisp.ts";
 import type { Outlet } from "./carrier.ts";
 import type { Destination, Egress, FlowSink, Outflow, Refused } from "./flow.ts";
-import { RelayStream } from "./relay-stream.ts";
+import { type RelayBounds, RelayStream, relayBounds } from "./relay-stream.ts";
 
 const PACKET_BYTES = 16 * 1024;
 
@@ -17,14 +17,16 @@ interface Stream {
 /** Wisp version 1, the client's end: an egress through a relay. A dial that fails arrives as a broken connection. */
 export class WispClient implements Egress {
   readonly #outlet: Outlet;
+  readonly #bounds: RelayBounds;
   readonly #streams = new Map<number, Stream>();
   #next = 1;
   /** Credit of a new stream; 0 until the server has said it. */
   #buffer = 0;
   #isClosed = false;
 
-  constructor(outlet: Outlet) {
+  constructor(outlet: Outlet, bounds: RelayBounds = relayBounds) {
     this.#outlet = outlet;
+    this.#bounds = bounds;
   }
 
   get streamCount(): number {
@@ -33,7 +35,7 @@ export class WispClient implements Egress {
 
   dial({ host, port }: Destination, sink: FlowSink): Outflow {
     const id = this.#next++;
-    const relay = new RelayStream(sink);
+    const relay = new RelayStream(sink, this.#bounds.streamBytes);
     const stream: Stream = { id, relay, credit: this.#buffer, waiting: [], isFinished: false };
     this.#streams.set(id, stream);
     this.#outlet.send(encodeWisp.connect(id, "tcp", host, port));

@@ -2,6 +2,14 @@ import type { Failure } from "./failure.ts";
 import type { FrameLinkEnd } from "./frame-link.ts";
 import type { RefusalCode, TunnelNotice } from "./tunnel-notices.ts";
 
+/** What a stack in the page needs beside its way out. */
+export interface PageStack {
+  /** DNS over HTTPS (RFC 8484). */
+  readonly dnsUrl: string;
+  /** Where a session for these is had; absent: they are not of this site and want none. */
+  readonly sessionUrl?: string;
+}
+
 /** How frames of the machine's card reach the world. */
 export type NetworkPath =
   /** Frames go to the Tunnel object, which terminates TCP and dials out. URLs are of our origin, or absolute. */
@@ -12,6 +20,10 @@ export type NetworkPath =
       /** Invite of a LAN room that other people's machines join too. */
       readonly invite?: string;
     }
+  /** The stack runs in the page; its connections go through a relay's one WebSocket (`aero-tcp-mux-v1`, or Wisp version 1). */
+  | ({ readonly kind: "tcp-mux" | "wisp"; readonly relayUrl: string } & PageStack)
+  /** The stack runs in the page; plain HTTP is made by the browser's `fetch()`, nothing else leaves. */
+  | ({ readonly kind: "fetch" } & PageStack)
   /** A card with the cable out. */
   | { readonly kind: "off" };
 

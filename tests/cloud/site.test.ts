@@ -37,6 +37,12 @@ test("the policy lets the page reach the configured store, and nothing else", ()
     "connect-src 'self' https://account.example.com;",
   );
   for (const endpoint of ["", "not a url"]) expect(policy(endpoint)).toContain("connect-src 'self';");
+  const sources = (list: string) => securityHeaders("", list).get("Content-Security-Policy");
+  expect(sources("wss://relay.example:8443 https://*.dns.example")).toContain(
+    "connect-src 'self' wss://relay.example:8443 https://*.dns.example;",
+  );
+  for (const list of ["*", "'unsafe-inline'", "wss://a;script-src", "relay.example"])
+    expect(sources(list)).toContain("connect-src 'self';");
   expect(policy("")).not.toMatch(/'unsafe-eval'|\*|http:|script-src[^;]*unsafe-inline/);
 });
 

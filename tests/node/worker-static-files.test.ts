@@ -1,10 +1,10 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { securityHeaders } from "../../worker/security-headers.ts";
-import { s3Endpoint } from "../../infra/static-headers.ts";
+import { connectSources, s3Endpoint } from "../../infra/static-headers.ts";
 import { builtSite } from "./built-site.ts";
 
 const site = builtSite();
-const policy = securityHeaders(s3Endpoint());
+const policy = securityHeaders(s3Endpoint(), connectSources());
 const at = async (path: string, init?: RequestInit) => fetch(new URL(path, site.url), init);
 
 /** Names of the hashed files that the page loads. */

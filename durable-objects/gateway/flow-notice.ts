@@ -1,0 +1,21 @@
+import type { EgressKind, TunnelNotice } from "#protocol/tunnel-notices.ts";
+import type { FlowEvent } from "./stack-host.ts";
+
+/** A flow's fate as the page is told it. `egress`: by which kind of way its flows leave. */
+export function noticeOf(event: FlowEvent, egress: EgressKind): TunnelNotice {
+  const { flow, target } = event;
+  const { address, port, name } = target;
+  const row = { flow, direction: "out", address, port, ...(name !== undefined && { name }) } as const;
+  switch (event.kind) {
+    case "opened":
+      return { type: "flow-opened", ...row, egress };
+    case "refused":
+      return { type: "flow-refused", ...row, code: event.why.code, problem: event.why.sentence };
+    case "closed": {
+      const { why, sentBytes, receivedBytes } = event;
+      return { type: "flow-closed", ...row, why, sentBytes, receivedBytes };
+    }
+    default:
+      return event satisfies never;
+  }
+}

@@ -1,0 +1,195 @@
+import type { Outlet } from "../../durable-objects/gateway/carrier.ts";
+import type { Destination, Egress, FlowSink, Outflow, Refused } from "../../durable-objects/gateway/flow.ts";
+import { LateFlow } from "../../durable-objects/gateway/late-flow.ts";
+import { MuxClient } from "../../durable-objects/gateway/mux-client.ts";
+import type { RelayBounds } from "../../durable-objects/gateway/relay-stream.ts";
+import { WispClient } from "../../durable-objects/gateway/wisp-client.ts";
+import type { Failure } from "../protocol/failure.ts";
+import { TCP_MUX } from "../protocol/tcp-mux.ts";
+import type { Clock } from "./clock.ts";
+import type { PageWay } from "./page-uplink.ts";
+import type { Socket } from "./tunnel-uplink.ts";
+
+const FIRST_RETRY_MS = 500;
+const LAST_RETRY_MS = 15_000;
+const OPEN_TIMEOUT_MS = 10_000;
+const MAX_WAITING = 1024;
+/** A page has more room than an object, and its guest is slower than the relay. */
+const BOUNDS: RelayBounds = { streamBytes: 64 * 2 ** 20, lateBytes: 16 * 2 ** 20 };
+const LATE_LOOK_MS = 1000;
+
+export interface RelayHost {
+  readonly clock: Clock;
+  openSocket(url: string, protocols: string[]): Socket;
+  /** Asks for a session where the relay is of this site. Null: there is one, or none is needed. */
+  enter(): Promise<Failure | null>;
+}
+
+type Tell = Parameters<PageWay["start"]>[0];
+interface Waiting {
+  readonly to: Destination;
+  readonly sink: FlowSink;
+  readonly flow: LateFlow;
+}
+
+/**
+ * Connections through one WebSocket to a relay, by `aero-tcp-mux-v1` or Wisp. Neither resumes: when the socket is lost, what
+ * goes through it is reset, and the next connection finds a new socket.
+ */
+export class RelayWay implements PageWay, Egress {
+  readonly kind = "relay";
+  readonly #host: RelayHost;
+  readonly #protocol: "tcp-mux" | "wisp";
+  readonly #url: string;
+  #tell: Tell = () => {};
+  #socket: Socket | undefined;
+  #client: MuxClient | WispClient | undefined;
+  /** Dialled before there was a socket. */
+  #waiting: Waiting[] = [];
+  #retryMs = FIRST_RETRY_MS;
+  #hasBeenOnline = false;
+  #isClosed = false;
+  #isLooking = false;
+  #attempt = 0;
+  #cancelTimer: (() => void) | undefined;
+
+  constructor(host: RelayHost, protocol: "tcp-mux" | "wisp", url: string) {
+    this.#host = host;
+    this.#protocol = protocol;
+    this.#url = url;
+  }
+
+  get egress(): Egress {
+    return this;
+  }
+
+  start(tell: Tell): void {
+    this.#tell = tell;
+    void this.#connect();
+  }
+
+  reconnect(): void {
+    this.#retryMs = FIRST_RETRY_MS;
+    this.#drop();
+    void this.#connect();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#drop();
+  }
+
+  dial(to: Destination, sink: FlowSink): Outflow {
+    const flow = new LateFlow();
+    if (this.#client) flow.attach(this.#client.dial(to, sink));
+    else if (this.#waiting.length < MAX_WAITING) this.#waiting.push({ to, sink, flow });
+    else void Promise.resolve().then(() => sink.onRefused(gone));
+    return flow;
+  }
+
+  async #connect(): Promise<void> {
+    const attempt = ++this.#attempt;
+    this.#cancelTimer?.();
+    this.#tell(this.#hasBeenOnline ? "reconnecting" : "connecting");
+    const refusal = await this.#host.enter();
+    if (attempt !== this.#attempt || this.#isClosed) return;
+    if (refusal?.code === "offline") return this.#retry();
+    if (refusal) {
+      this.#refuseWaiting();
+      return this.#tell("refused", refusal);
+    }
+    this.#open(this.#host.openSocket(this.#url, this.#protocol === "tcp-mux" ? [TCP_MUX] : []));
+  }
+
+  #open(socket: Socket): void {
+    socket.binaryType = "arraybuffer";
+    this.#socket = socket;
+    const current = (work: (event: { readonly data?: unknown }) => void) => (event: object) => {
+      if (this.#socket === socket) work(event);
+    };
+    const lost = current(() => {
+      this.#drop();
+      this.#retry();
+    });
+    socket.addEventListener(
+      "open",
+      current(() => this.#onOpen(socket)),
+    );
+    socket.addEventListener(
+      "message",
+      current(({ data }) => {
+        this.#client?.onMessage(data instanceof ArrayBuffer ? new Uint8Array(data) : "");
+        this.#lookLater();
+      }),
+    );
+    socket.addEventListener("close", lost);
+    socket.addEventListener("error", lost);
+    this.#cancelTimer = this.#host.clock.after(OPEN_TIMEOUT_MS, () => lost({}));
+  }
+
+  #onOpen(socket: Socket): void {
+    this.#cancelTimer?.();
+    this.#retryMs = FIRST_RETRY_MS;
+    this.#hasBeenOnline = true;
+    const outlet: Outlet = {
+      send: (message) => socket.send(message as Uint8Array<ArrayBuffer>),
+      close: (code) => socket.close(code),
+    };
+    this.#client =
+      this.#protocol === "tcp-mux"
+        ? new MuxClient(outlet, () => this.#host.clock.nowMs(), BOUNDS)
+        : new WispClient(outlet, BOUNDS);
+    this.#tell("online");
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { to, sink, flow } of waiting) flow.attach(this.#client.dial(to, sink));
+  }
+
+  /** A relay that is kept waiting says no more, so that no message of its own would wake its client. */
+  #lookLater(): void {
+    const client = this.#client;
+    if (this.#isLooking || !(client instanceof MuxClient) || !client.isLate) return;
+    this.#isLooking = true;
+    this.#host.clock.after(LATE_LOOK_MS, () => {
+      this.#isLooking = false;
+      client.onTime();
+      this.#lookLater();
+    });
+  }
+
+  /** Exponential back-off with a fifth of jitter. Who waits for a connection is told that there is none. */
+  #retry(): void {
+    if (this.#isClosed) return;
+    this.#refuseWaiting();
+    const wait = Math.round(this.#retryMs * (1 + this.#host.clock.random() / 5));
+    this.#retryMs = Math.min(2 * this.#retryMs, LAST_RETRY_MS);
+    this.#tell(this.#hasBeenOnline ? "reconnecting" : "connecting", undefined, wait);
+    this.#cancelTimer = this.#host.clock.after(wait, () => void this.#connect());
+  }
+
+  #refuseWaiting(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { sink, flow } of waiting) {
+      flow.attach(null);
+      sink.onRefused(gone);
+    }
+  }
+
+  #drop(): void {
+    const socket = this.#socket;
+    const client = this.#client;
+    this.#socket = undefined;
+    this.#client = undefined;
+    this.#attempt++;
+    this.#cancelTimer?.();
+    socket?.close(1000);
+    client?.onClosed();
+  }
+}
+
+const gone: Refused = {
+  refusal: "unreachable",
+  code: "unreachable",
+  sentence: "The relay does not answer.",
+};
