@@ -11,15 +11,16 @@ const gzipKiB = (file: string): number => gzipSync(readFileSync(file)).length / 
 
 /**
  * Unminified, as deployed. Measured: see ADR 0001. What is in the entry is parsed at every cold start; the S3 SDK and
- * the schema converters are chunks of their own, evaluated by the first call that needs them.
+ * the schema converters are chunks of their own, evaluated by the first call that needs them. The objects' classes must be
+ * exported from the entry, so the TCP/IP stack and the gateway are in it, with their comments: 161 of 286 KiB.
  */
 test("the Worker's entry stays small", () => {
-  expect(gzipKiB(join(folder, "index.js"))).toBeLessThan(64);
+  expect(gzipKiB(join(folder, "index.js"))).toBeLessThan(200);
 });
 
 test("the whole upload stays far below the platform's 3 MB", () => {
   const total = scripts.reduce((sum, file) => sum + gzipKiB(file), 0);
-  expect(total).toBeLessThan(260);
+  expect(total).toBeLessThan(330);
 });
 
 test("no secret of the local stack is in the code", () => {
