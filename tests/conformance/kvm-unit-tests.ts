@@ -49,7 +49,7 @@ const beyond: readonly (readonly [RegExp, string])[] = [
 ];
 
 /** Thousand millions of instructions that a test may take. */
-const patience: Readonly<Record<string, number>> = { access: 3, sieve: 6 };
+const patience: Readonly<Record<string, number>> = { access: 3, sieve: 2 };
 const BILLION = 1e9;
 
 function judge(tally: Tally, entry: Entry, image: string): void {

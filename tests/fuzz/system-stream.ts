@@ -465,7 +465,6 @@ export class SystemPlanner {
         [0x8c, 0xc8],
         [0x0f, 0x02, 0xc1],
         [0x63, 0xc1],
-        [0xc5, 0x06, 0, 0],
       ]),
     ).flat();
     return (at) => {
