@@ -71,7 +71,7 @@ export class Bochs {
     // The shell tells what processor time its children took.
     const command = [
       "-c",
-      'bochs "$@"; times >&2',
+      'timeout 20 bochs "$@"; times >&2',
       "sh",
       "-q",
       "-f",
@@ -82,7 +82,7 @@ export class Bochs {
     const ran = spawnSync("sh", command, {
       stdio: ["ignore", "pipe", "pipe"],
       maxBuffer: 1 << 28,
-      timeout: 20_000,
+      timeout: 30_000,
     });
     const times = /(\d+)m([\d.]+)s (\d+)m([\d.]+)s\s*$/.exec(ran.stderr.toString("latin1"));
     if (times)
