@@ -81,11 +81,15 @@ test("the OpenAPI document lists every route, with schemas", async () => {
   );
   expect(operations.sort()).toMatchInlineSnapshot(`
     [
+      "delete /api/ports/{id} unpublishPort",
       "delete /api/publish/raw/{id}/uploads/{uploadId} abortRawUpload",
       "get /api/chunks/{hash} getChunk",
       "get /api/images listImages",
       "get /api/images/{slug} getImage",
+      "get /api/lans/{invite} checkInvite",
       "get /api/manifests/{hash} getManifest",
+      "get /api/ports listPorts",
+      "get /api/ports/{id}/open openPort",
       "get /api/raw/{id} readRawImage",
       "get /api/traces/{manifest}/{boot} getTrace",
       "get /dns-json getDnsJson",
@@ -97,6 +101,8 @@ test("the OpenAPI document lists every route, with schemas", async () => {
       "get /v1/images/{id}/stream-url getStreamUrl",
       "get /version getVersion",
       "post /api/images/{id}/stream-url createStreamUrl",
+      "post /api/lans makeLan",
+      "post /api/ports publishPort",
       "post /api/publish/images publishImage",
       "post /api/publish/missing findMissingChunks",
       "post /api/publish/raw/{id}/uploads beginRawUpload",
