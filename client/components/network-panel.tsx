@@ -140,8 +140,10 @@ export function NetworkPanel(props: { network: Network; slug: string; invite: st
           <For each={view().flows}>{(flow) => <Flow flow={flow} />}</For>
         </ul>
       </Show>
-      <Show when={view().state !== "off" && view().state !== "refused"}>
-        <PortsSection announced={view().ports} />
+      <Show when={view().kind === "tunnel" && view().state !== "refused"}>
+        <Show when={!props.invite}>
+          <PortsSection announced={view().ports} />
+        </Show>
         <LanSection slug={props.slug} joined={props.invite} />
       </Show>
       <Show when={view().state !== "off"}>

@@ -19,6 +19,8 @@ type TunnelWord = Extract<NetworkNotice, { type: "tunnel" }>["notice"];
 
 /** Everything a page shows of a machine's network. */
 export interface NetworkView {
+  /** Where the cable leads. */
+  kind: NetworkPath["kind"];
   state: NetworkState;
   failure?: Failure | undefined;
   retryInMs?: number | undefined;
@@ -33,6 +35,7 @@ export interface NetworkView {
 }
 
 const off = (): NetworkView => ({
+  kind: "off",
   state: "off",
   failure: undefined,
   retryInMs: undefined,
@@ -165,6 +168,7 @@ export function createNetwork() {
   }
 
   function start(path: NetworkPath, link: FrameLinkEnd, room: string | undefined): void {
+    setView("kind", path.kind);
     worker = new Worker(new URL("../../emulator/network-worker.ts", import.meta.url), {
       type: "module",
       name: "network",

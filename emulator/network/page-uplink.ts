@@ -59,8 +59,9 @@ export class PageUplink implements Uplink {
     const silence = (message: Uint8Array) => headerAnswer(message, dnsCodes.serverFailure);
     const names = new Names(async (message) => (await parts.resolve(message)) ?? silence(message), now);
     this.#host = new StackHost({
+      // Whether a relay lets anybody to its own loopback is the relay's to say.
       makeStack: (world) =>
-        lanStack(world, { config: { ...lanDefaults, secret: parts.secret, epochMs: 0 }, hasHost: false }),
+        lanStack(world, { config: { ...lanDefaults, secret: parts.secret, epochMs: 0 }, hasHost: true }),
       egress: parts.way.egress,
       openDatagrams: localDatagrams(names, now, noDatagrams),
       resolve: parts.resolve,
