@@ -56,7 +56,9 @@ function Flow(props: { flow: FlowRow }) {
         <span class="muted">:{props.flow.port}</span>
       </span>
       <span class="flow-bytes">
-        {show.bytes(props.flow.receivedBytes)} ↓ {show.bytes(props.flow.sentBytes)} ↑
+        <Show when={props.flow.state !== "refused"}>
+          {show.bytes(props.flow.receivedBytes)} ↓ {show.bytes(props.flow.sentBytes)} ↑
+        </Show>
       </span>
       <span class="muted" title={props.flow.problem}>
         {reasonWords(props.flow.reason) || stateWords[props.flow.state]}
@@ -71,9 +73,11 @@ function Recording(props: { network: Network }) {
     <Show
       when={capture()}
       fallback={
-        <button class="quiet" onClick={() => props.network.capture(true)}>
-          Record packets
-        </button>
+        <div class="actions">
+          <button class="quiet" onClick={() => props.network.capture(true)}>
+            Record packets
+          </button>
+        </div>
       }
     >
       {(recorded) => (
@@ -82,12 +86,14 @@ function Recording(props: { network: Network }) {
             {recorded().frames.toLocaleString("en")} packets, {show.bytes(recorded().bytes)}
             {recorded().dropped > 0 ? `; ${recorded().dropped.toLocaleString("en")} did not fit` : ""}.
           </p>
-          <button class="primary" onClick={() => props.network.saveCapture()}>
-            Save for Wireshark
-          </button>
-          <button class="quiet" onClick={() => props.network.capture(false)}>
-            Stop and forget
-          </button>
+          <div class="actions">
+            <button class="primary" onClick={() => props.network.saveCapture()}>
+              Save for Wireshark
+            </button>
+            <button class="quiet" onClick={() => props.network.capture(false)}>
+              Stop and forget
+            </button>
+          </div>
         </>
       )}
     </Show>
@@ -148,9 +154,7 @@ export function NetworkPanel(props: { network: Network; slug: string; invite: st
       </Show>
       <Show when={view().state !== "off"}>
         <h2>Packets</h2>
-        <div class="actions">
-          <Recording network={props.network} />
-        </div>
+        <Recording network={props.network} />
       </Show>
     </aside>
   );

@@ -1,10 +1,13 @@
 import type { EgressKind, TunnelNotice } from "#protocol/tunnel-notices.ts";
+import { lanDefaults } from "../net/lan.ts";
+import { HOST_ALIAS, HOST_NAME } from "./host-alias.ts";
 import type { FlowEvent } from "./stack-host.ts";
 
 /** A flow's fate as the page is told it. `egress`: by which kind of way its flows leave. */
 export function noticeOf(event: FlowEvent, egress: EgressKind): TunnelNotice {
   const { flow, target } = event;
-  const { address, port, name } = target;
+  const { address, port } = target;
+  const name = target.name ?? (address === HOST_ALIAS ? `${HOST_NAME}.${lanDefaults.domain}` : undefined);
   const row = { flow, direction: "out", address, port, ...(name !== undefined && { name }) } as const;
   switch (event.kind) {
     case "opened":

@@ -117,10 +117,11 @@ describe.each(["tcp-mux", "wisp"] as const)("through %s", (kind) => {
   });
 
   test("eight megabytes down, every byte as it was", async () => {
-    const { guest } = plug(relay(kind), nobody);
+    const { guest, notices } = plug(relay(kind), nobody);
     // What guests call host.virga.internal.
     const connection = guest.connect("198.18.0.1", servers.source.port);
     expect(sha256(await connection.whole())).toBe(sha256(file));
+    expect(notices[0]).toMatchObject({ type: "flow-opened", name: "host.virga.internal" });
   });
 
   test("a slow reader gets all of it", async () => {
