@@ -83,7 +83,9 @@ export class WispClient implements Egress {
       stream.credit = value.packets;
       this.#drain(stream);
     } else if (value.type === "data") {
-      if (!stream.relay.arrive(value.bytes)) this.#end(stream, wispCloseReasons.throttled);
+      if (stream.relay.arrive(value.bytes)) return;
+      this.#outlet.send(encodeWisp.close(value.stream, "throttled"));
+      this.#end(stream, wispCloseReasons.throttled);
     } else if (value.type === "close") this.#end(stream, value.reason);
   }
 
