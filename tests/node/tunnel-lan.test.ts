@@ -61,6 +61,15 @@ describe("a room", () => {
     (await enter(path)).drop();
   });
 
+  test("an invite can be asked about, because a refused upgrade tells a page nothing", async () => {
+    const invite = new URL(await makeRoom(), site.url).searchParams.get("lan")!;
+    const status = async (asked: string) => (await fetch(new URL(`/api/lans/${asked}`, site.url))).status;
+    expect(await status(invite)).toBe(204);
+    expect(await status(invite.replace(/.$/, (last) => (last === "A" ? "B" : "A")))).toBe(404);
+    expect(await status(`${"0".repeat(32)}.${"A".repeat(32)}`)).toBe(404);
+    expect(await status("nothing")).toBe(404);
+  });
+
   test("nobody makes one without a session", async () => {
     const response = await fetch(new URL("/api/lans", site.url), { method: "POST", body: "{}" });
     expect([400, 401]).toContain(response.status);
