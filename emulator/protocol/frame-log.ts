@@ -7,8 +7,6 @@ export interface FrameBatch {
   readonly frames: readonly Uint8Array[];
   /** Counted by `frameCost`. */
   readonly bytes: number;
-  /** No frame waits behind these. */
-  readonly isAll: boolean;
 }
 
 /** Counters of the way out, modulo 2^32: next number, bytes before it, and frames before it that are not acknowledged. */
@@ -93,7 +91,7 @@ export class FrameLog {
       end++;
     }
     const frames = this.#frames.slice(this.#cursor, end);
-    return { first: this.sent().number, frames, bytes, isAll: end === this.#frames.length };
+    return { first: this.sent().number, frames, bytes };
   }
 
   markSent(batch: FrameBatch): void {

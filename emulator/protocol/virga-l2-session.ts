@@ -13,7 +13,7 @@ import {
 import { FrameLog } from "./frame-log.ts";
 
 /**
- * One end of a `virga-l2-v1` session (infra/docs/virga-l2-v1.md): numbers, credit, replay, batching. Pure; both ends use
+ * One end of a `virga-l2-v1` session (infra/docs/virga-l2-v1.md): numbers, credit, replay, batches. Pure; both ends use
  * it. The host feeds it messages and sends what `flush` answers: at the end of each of its turns, and at `pollAt`.
  *
  * A client: `attach()` on each new socket, `detach()` when one is lost. A server: `attach()` with 16 random bytes, the
@@ -68,9 +68,6 @@ export type L2Snapshot = z.infer<typeof L2Snapshot>;
 const ACK_FRAMES = 32;
 const ACK_BYTES = 32 * 1024;
 const ACK_MS = 20;
-const GATHER_MS = 2;
-/** Below this much under way a sender counts as idle: gathering would cost latency and save nothing. */
-const BUSY_BYTES = 8 * 1024;
 const MAX_PONGS = 8;
 const MAX_NOTICES = 64;
 
@@ -104,7 +101,6 @@ export class L2Session {
   #framesSinceAck = 0;
   #bytesSinceAck = 0;
   #ackAt: number | undefined;
-  #gatherUntil: number | undefined;
   #greeting: Uint8Array<ArrayBuffer>[] = [];
   #pings: Uint8Array<ArrayBuffer>[] = [];
   #pongs: Uint8Array<ArrayBuffer>[] = [];
@@ -184,7 +180,7 @@ export class L2Session {
     this.#greeting = [];
     this.#pongs = [];
     this.#pings = [];
-    this.#ackAt = this.#gatherUntil = undefined;
+    this.#ackAt = undefined;
     this.#log.rewind();
     if (this.#side === "client") this.#greeting.push(encodeL2.hello(this.#session, this.#expected));
     else if (freshSession?.length === SESSION_BYTES) this.#fresh = freshSession.slice();
@@ -194,7 +190,7 @@ export class L2Session {
   detach(nowMs: number): void {
     if (this.#phase !== "detached") this.#detachedAt = nowMs;
     this.#phase = "detached";
-    this.#ackAt = this.#gatherUntil = undefined;
+    this.#ackAt = undefined;
     this.#greeting = [];
   }
 
@@ -384,12 +380,10 @@ export class L2Session {
 
   /** When `flush` is wanted, in the host's clock; undefined: not before something happens. */
   pollAt(): number | undefined {
-    if (this.#phase !== "open") return undefined;
-    if (this.#ackAt === undefined || this.#gatherUntil === undefined) return this.#ackAt ?? this.#gatherUntil;
-    return Math.min(this.#ackAt, this.#gatherUntil);
+    return this.#phase === "open" ? this.#ackAt : undefined;
   }
 
-  /** The messages to send now, in order. `force`: gathers no longer and owes no ACK. */
+  /** The messages to send now, in order. `force`: owes no ACK any longer. */
   flush(nowMs: number, force = false): Uint8Array<ArrayBuffer>[] {
     const out = this.#greeting;
     this.#greeting = [];
@@ -399,7 +393,7 @@ export class L2Session {
     this.#pings = [];
     this.#notices = [];
     const before = out.length;
-    this.#sendFrames(out, nowMs, force);
+    this.#sendFrames(out);
     const isDue =
       (this.#ackAt !== undefined && nowMs >= this.#ackAt) ||
       this.#framesSinceAck >= ACK_FRAMES ||
@@ -417,24 +411,16 @@ export class L2Session {
     return encodeL2.ack(this.#toldExpected, this.#toldCredit);
   }
 
-  /** Sends what credit and replay allow. A busy sender keeps the last, unfilled message back for a moment. */
-  #sendFrames(out: Uint8Array<ArrayBuffer>[], nowMs: number, force: boolean): void {
-    const isBusy = this.#log.underWayBytes >= BUSY_BYTES;
-    const mayGather = isBusy && !force && (this.#gatherUntil === undefined || nowMs < this.#gatherUntil);
+  /** Sends what credit and replay allow, in messages as full as the turn's frames make them. */
+  #sendFrames(out: Uint8Array<ArrayBuffer>[]): void {
     for (;;) {
       const { bytes } = this.#log.sent();
       const credit = Math.max(ahead(this.#credit, bytes), 0);
       const replay = this.#options.replayBytes - this.#log.underWayBytes;
       const batch = this.#log.next(Math.min(credit, replay, framesRoom));
-      if (batch.frames.length === 0) break;
-      // Blocked by credit is not gathering: what credit allows goes now, the rest waits for an ACK.
-      if (mayGather && batch.isAll && batch.bytes < framesRoom / 2) {
-        this.#gatherUntil ??= nowMs + GATHER_MS;
-        return;
-      }
+      if (batch.frames.length === 0) return;
       out.push(encodeL2.frames(batch.first, batch.frames));
       this.#log.markSent(batch);
     }
-    this.#gatherUntil = undefined;
   }
 }
