@@ -2,13 +2,9 @@ import { joinBrowserRoom } from "./network/browser-room.ts";
 import { realClock } from "./network/clock.ts";
 import { checkInvite, enterSession, webSocketUrl } from "./network/gateway.ts";
 import { NetworkService } from "./network/network-service.ts";
-import { pageDns } from "./network/page-dns.ts";
-import { FetchWay } from "./network/page-fetch.ts";
-import { PageUplink } from "./network/page-uplink.ts";
-import { RelayWay } from "./network/relay-way.ts";
 import { TunnelUplink } from "./network/tunnel-uplink.ts";
 import { openFrameLink } from "./protocol/frame-link.ts";
-import type { NetworkCommand, NetworkNotice, NetworkPath, PageStack } from "./protocol/network-messages.ts";
+import type { NetworkCommand, NetworkNotice, NetworkPath } from "./protocol/network-messages.ts";
 import type { Uplink, UplinkEvents } from "./network/uplink.ts";
 
 /** The network worker: from the card's wire to the tunnel, and nothing that the machine waits for. */
@@ -16,7 +12,10 @@ let service: NetworkService | undefined;
 
 const fetcher: typeof fetch = (...request) => fetch(...request);
 
-function makeUplink(path: NetworkPath, events: UplinkEvents): Uplink | undefined {
+/** The stack in the page: fetched only by pages that run it. */
+type InPage = typeof import("./network/in-page.ts").inPage;
+
+function makeUplink(path: NetworkPath, events: UplinkEvents, inPage: InPage | undefined): Uplink | undefined {
   switch (path.kind) {
     case "off":
       return undefined;
@@ -40,41 +39,21 @@ function makeUplink(path: NetworkPath, events: UplinkEvents): Uplink | undefined
     case "tcp-mux":
     case "wisp":
     case "fetch":
-      return inPage(path, events);
+      return inPage?.(path, events);
     default:
       return path satisfies never;
   }
 }
 
-/** The stack of the tunnel in this worker, for sites without tunnels. */
-function inPage(path: Extract<NetworkPath, PageStack>, events: UplinkEvents): Uplink {
-  const { sessionUrl } = path;
-  const enter = () => (sessionUrl === undefined ? Promise.resolve(null) : enterSession(fetcher, sessionUrl));
-  const openSocket = (address: string, protocols: string[]) => new WebSocket(address, protocols);
-  const way =
-    path.kind === "fetch"
-      ? new FetchWay(fetcher, self.location.origin, enter)
-      : new RelayWay(
-          { clock: realClock, openSocket, enter },
-          path.kind,
-          webSocketUrl(path.relayUrl, self.location.origin),
-        );
-  const parts = {
-    clock: realClock,
-    way,
-    resolve: pageDns(fetcher, path.dnsUrl, enter),
-    secret: crypto.getRandomValues(new Uint8Array(32)),
-  };
-  return new PageUplink(parts, events);
-}
-
-function start({ path, link, room }: Extract<NetworkCommand, { type: "start" }>): void {
+async function start({ path, link, room }: Extract<NetworkCommand, { type: "start" }>): Promise<void> {
   service?.close();
+  const wantsStack = path.kind !== "tunnel" && path.kind !== "off";
+  const inPage = wantsStack ? (await import("./network/in-page.ts")).inPage : undefined;
   service = new NetworkService(
     {
       clock: realClock,
       notify: (notice: NetworkNotice) => self.postMessage(notice),
-      makeUplink: (events) => makeUplink(path, events),
+      makeUplink: (events) => makeUplink(path, events, inPage),
       joinRoom: (hear) => (room === undefined ? undefined : joinBrowserRoom(room, hear)),
     },
     openFrameLink(link),
@@ -84,7 +63,11 @@ function start({ path, link, room }: Extract<NetworkCommand, { type: "start" }>)
 self.onmessage = ({ data }: MessageEvent<NetworkCommand>) => {
   switch (data.type) {
     case "start":
-      return start(data);
+      return void start(data).catch((problem: unknown) => {
+        console.error("network:", problem);
+        const failure = { code: "offline", what: "the network's program" } as const;
+        self.postMessage({ type: "state", state: "refused", failure } satisfies NetworkNotice);
+      });
     case "reconnect":
       return service?.reconnect();
     case "cable":
