@@ -52,8 +52,13 @@ export interface GuestFlow {
 
 /** Questions that wait for an answer at a time; more are answered by silence, and the guest asks again. */
 const MAX_QUERIES = 64;
-/** Credit is given in steps: one per segment would be a call per segment. */
+/**
+ * Credit is given in steps, as a read of the world costs as much for three bytes as for all that is there. No step is more
+ * than a quarter of what a stack lets a flow hold, however many share it, so that `roomy` is sure to come after less.
+ */
 const GRANT_BYTES = 16 * 1024;
+const SHARED_BYTES = 4 << 20;
+const LEAST_GRANT_BYTES = 4096;
 
 interface OutboundRow {
   readonly direction: "out";
@@ -125,8 +130,7 @@ export class StackHost implements World {
   #grant(flow: FlowId, row: OutboundRow): void {
     if (!row.isOpen) return;
     const more = this.stack.room(flow) - row.granted;
-    if (more < GRANT_BYTES && row.granted > 0) return;
-    if (more <= 0) return;
+    if (more < Math.max(LEAST_GRANT_BYTES, Math.min(GRANT_BYTES, SHARED_BYTES / this.#rows.size))) return;
     row.granted += more;
     row.out.grant(more);
   }
