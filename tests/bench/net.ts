@@ -10,6 +10,7 @@ import type { AddressInfo } from "node:net";
 import { decodeWisp, encodeWisp } from "../../emulator/protocol/wisp.ts";
 import { VirgaGuest } from "../support/net-guest.ts";
 import { localVariables } from "../support/tunnel-site.ts";
+import { measureStack } from "./net/stack.ts";
 import type { Result } from "./report.ts";
 
 /**
@@ -254,7 +255,12 @@ async function throughput(transfer: Transfer, ports: Ports): Promise<{ down: num
   return { down: [await transfer(ports.source, "down")], up: [await transfer(ports.sink, "up")] };
 }
 
+/** The stack alone first, while nothing else runs. */
 export async function measure(): Promise<readonly Result[]> {
+  return [...measureStack(), ...(await measureTunnel())];
+}
+
+async function measureTunnel(): Promise<readonly Result[]> {
   const { ports, child } = await loopback();
   const tunnelWorker = { configPath: "./build/dist/virga/wrangler.json", vars: localVariables() };
   const bareWorker = { configPath: "./tests/bench/net/bare-pipe.toml" };
