@@ -138,9 +138,12 @@ async function powerOn(order: PowerOn): Promise<void> {
   const started = await machine.start();
   if (!started.ok) return;
   let unsent = 0;
+  /** Samples in a row in which the guest worked: one alone is a wake-up that is over before anybody has read of it. */
+  let busy = 0;
   const timer = setInterval(() => {
     const stats = created.value.stats();
-    unsent = stats.idle > IDLE_SHARE ? (unsent % IDLE_SAMPLES) + 1 : 0;
+    busy = stats.idle > IDLE_SHARE ? 0 : busy + 1;
+    unsent = busy > 1 ? 0 : (unsent % IDLE_SAMPLES) + 1;
     if (unsent <= 1) say({ type: "stats", stats });
   }, STATS_MS);
   await machine.done;
