@@ -2,6 +2,7 @@
  * Makes one stream of instructions from the table: valid encodings with operands that mostly lie in the vectors' windows, with
  * branches, loops, patched code, page-crossing code and data, and now and then a fault. All choices come from one seed.
  * What is undefined at each instruction is kept beside the code, so that the outcome can be masked wherever the stream ends.
+ * It is one long class because every choice asks what the ones before it left: known registers and memory, undefined flags.
  */
 import type { Question } from "./native-host.ts";
 import {

@@ -1,31 +1,18 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { TcpMuxParser, encodeTcpMux } from "#protocol/tcp-mux.ts";
 import { decodeRelayDatagram, encodeRelayDatagram } from "#protocol/udp-relay.ts";
 import { decodeWisp, encodeWisp } from "#protocol/wisp.ts";
-import {
-  type LoopbackServer,
-  closedPort,
-  echoServer,
-  hashServer,
-  pattern,
-  sha256,
-  sourceServer,
-} from "../support/loopback.ts";
+import { closedPort, echoServer, hashServer, pattern, sha256, sourceServer } from "../support/loopback.ts";
+import { loopbackServers } from "../support/loopback-servers.ts";
 import { TestSocket, tunnelSite } from "../support/tunnel-site.ts";
 
 const site = tunnelSite();
 const MiB = 2 ** 20;
 const file = pattern(8 * MiB, 7);
-const servers = {} as Record<"echo" | "source" | "hash", LoopbackServer>;
-beforeAll(async () => {
-  Object.assign(servers, {
-    echo: await echoServer(),
-    source: await sourceServer(file),
-    hash: await hashServer(),
-  });
-});
-afterAll(async () => {
-  for (const server of Object.values(servers)) await server.close();
+const servers = loopbackServers({
+  echo: echoServer,
+  source: () => sourceServer(file),
+  hash: hashServer,
 });
 
 /** A mux client that gathers what each stream gets. PING is answered, as the protocol asks. */

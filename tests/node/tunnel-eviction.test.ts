@@ -1,30 +1,18 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  type LoopbackServer,
-  deafServer,
-  echoServer,
-  pattern,
-  sha256,
-  sourceServer,
-} from "../support/loopback.ts";
+import { describe, expect, test } from "vitest";
+import { deafServer, echoServer, pattern, sha256, sourceServer } from "../support/loopback.ts";
 import { forgetTunnel, sidOf } from "../support/forget-tunnel.ts";
 import { soak } from "../support/net-soak.ts";
 import { VirgaGuest } from "../support/net-guest.ts";
+import { loopbackServers } from "../support/loopback-servers.ts";
 import { tunnelSite, visitorHeaders } from "../support/tunnel-site.ts";
 
 const site = tunnelSite();
 const MiB = 2 ** 20;
 const file = pattern(8 * MiB, 21);
-const servers = {} as Record<"echo" | "source" | "deaf", LoopbackServer>;
-beforeAll(async () => {
-  Object.assign(servers, {
-    echo: await echoServer(),
-    source: await sourceServer(file),
-    deaf: await deafServer(),
-  });
-});
-afterAll(async () => {
-  for (const server of Object.values(servers)) await server.close();
+const servers = loopbackServers({
+  echo: echoServer,
+  source: () => sourceServer(file),
+  deaf: deafServer,
 });
 
 async function visit() {

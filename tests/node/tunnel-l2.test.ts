@@ -1,29 +1,16 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  type LoopbackServer,
-  closedPort,
-  echoServer,
-  hashServer,
-  pattern,
-  sha256,
-  sourceServer,
-} from "../support/loopback.ts";
+import { describe, expect, test } from "vitest";
+import { closedPort, echoServer, hashServer, pattern, sha256, sourceServer } from "../support/loopback.ts";
 import { VirgaGuest, frameGuest } from "../support/net-guest.ts";
+import { loopbackServers } from "../support/loopback-servers.ts";
 import { TestSocket, tunnelSite, visitorHeaders } from "../support/tunnel-site.ts";
 
 const site = tunnelSite();
 const MiB = 2 ** 20;
 const file = pattern(8 * MiB, 11);
-const servers = {} as Record<"echo" | "source" | "hash", LoopbackServer>;
-beforeAll(async () => {
-  Object.assign(servers, {
-    echo: await echoServer(),
-    source: await sourceServer(file),
-    hash: await hashServer(),
-  });
-});
-afterAll(async () => {
-  for (const server of Object.values(servers)) await server.close();
+const servers = loopbackServers({
+  echo: echoServer,
+  source: () => sourceServer(file),
+  hash: hashServer,
 });
 const urlOf = (path: string): string => new URL(path, site.url).href.replace(/^http/, "ws");
 

@@ -2,34 +2,14 @@ import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { Inspection } from "../../../emulator/machine/inspection.ts";
 import { reportOf } from "../../../emulator/machine/inspection-report.ts";
-import { createMachine, type Machine } from "../../../emulator/machine/machine.ts";
-import { ok } from "../../../emulator/protocol/failure.ts";
-import { nodeHost } from "../../../infra/headless/node-host.ts";
+import type { Machine } from "../../../emulator/machine/machine.ts";
 import { GuestProgram } from "../../support/guest-program.ts";
+import { pausedMachine } from "../../support/paused-machine.ts";
 
 const CORE = "build/wasm/cpu-plain.wasm";
 const core = existsSync(CORE) ? new WebAssembly.Module(readFileSync(CORE)) : undefined;
 
-async function paused(program: GuestProgram): Promise<Machine> {
-  const created = createMachine({
-    module: core!,
-    shared: false,
-    memoryMiB: 32,
-    disks: [],
-    loadBootFiles: async () => ok({ kernel: program.kernel }),
-    commandLine: "",
-    wallClockMs: 0,
-    startPaused: true,
-    host: nodeHost(),
-    events: { state: () => {}, serial: () => {}, failed: () => {} },
-  });
-  if (!created.ok) throw new Error(created.failure.code);
-  const machine = created.value;
-  const stands = new Promise<void>((resolve) => (machine.onPaused = () => resolve()));
-  await machine.start();
-  await stands;
-  return machine;
-}
+const paused = (program: GuestProgram): Promise<Machine> => pausedMachine(core!, program);
 
 describe.skipIf(!core)(`what the page shows of a paused machine (${CORE} is built)`, () => {
   test("is the code around RIP, and the registers, as text", async () => {

@@ -5,10 +5,9 @@ import { describe, expect, test } from "vitest";
 import { Debugger } from "../../../../emulator/machine/debugger.ts";
 import { packet, PacketReader } from "../../../../emulator/machine/gdb/packets.ts";
 import { GdbSession } from "../../../../emulator/machine/gdb/session.ts";
-import { createMachine, type Machine } from "../../../../emulator/machine/machine.ts";
-import { ok } from "../../../../emulator/protocol/failure.ts";
-import { nodeHost } from "../../../../infra/headless/node-host.ts";
+import type { Machine } from "../../../../emulator/machine/machine.ts";
 import { GuestProgram } from "../../../support/guest-program.ts";
+import { pausedMachine } from "../../../support/paused-machine.ts";
 
 const CORE = "build/wasm/cpu-plain.wasm";
 const core = existsSync(CORE) ? new WebAssembly.Module(readFileSync(CORE)) : undefined;
@@ -53,26 +52,8 @@ class Dialogue {
   }
 }
 
-async function begin(program: GuestProgram): Promise<Dialogue> {
-  const created = createMachine({
-    module: core!,
-    shared: false,
-    memoryMiB: 32,
-    disks: [],
-    loadBootFiles: async () => ok({ kernel: program.kernel }),
-    commandLine: "",
-    wallClockMs: 0,
-    startPaused: true,
-    host: nodeHost(),
-    events: { state: () => {}, serial: () => {}, failed: () => {} },
-  });
-  if (!created.ok) throw new Error(created.failure.code);
-  const machine = created.value;
-  const paused = new Promise<void>((resolve) => (machine.onPaused = () => resolve()));
-  await machine.start();
-  await paused;
-  return new Dialogue(machine);
-}
+const begin = async (program: GuestProgram): Promise<Dialogue> =>
+  new Dialogue(await pausedMachine(core!, program));
 
 /** mov eax, 1; inc eax; mov [1100000h], eax; jmp to inc. */
 const counting = (): GuestProgram =>

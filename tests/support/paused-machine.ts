@@ -1,0 +1,26 @@
+import { createMachine, type Machine } from "../../emulator/machine/machine.ts";
+import { ok } from "../../emulator/protocol/failure.ts";
+import { nodeHost } from "../../infra/headless/node-host.ts";
+import type { GuestProgram } from "./guest-program.ts";
+
+/** A machine that stands before the first instruction of a program. Throws when it cannot be made. */
+export async function pausedMachine(core: WebAssembly.Module, program: GuestProgram): Promise<Machine> {
+  const created = createMachine({
+    module: core,
+    shared: false,
+    memoryMiB: 32,
+    disks: [],
+    loadBootFiles: async () => ok({ kernel: program.kernel }),
+    commandLine: "",
+    wallClockMs: 0,
+    startPaused: true,
+    host: nodeHost(),
+    events: { state: () => {}, serial: () => {}, failed: () => {} },
+  });
+  if (!created.ok) throw new Error(created.failure.code);
+  const machine = created.value;
+  const paused = new Promise<void>((resolve) => (machine.onPaused = () => resolve()));
+  await machine.start();
+  await paused;
+  return machine;
+}
