@@ -19,7 +19,10 @@ export interface Tally {
   readonly mode: string;
   readonly against: string;
   readonly wallMinutes: number;
+  /** Processor time of all of it: making, running here, and the judge. */
   readonly cpuMinutes: number;
+  /** The judge's part of it; lines of before 2026-11-21T22:00 do not say. */
+  readonly judgeMinutes: number;
   readonly streams: number;
   /** Streams that the judge could not answer: they ran on, or called the kernel. */
   readonly unusable: number;
@@ -36,6 +39,9 @@ export function coreState(): string {
     if (file.endsWith(".ts")) hash.update(file).update(readFileSync(join(folder, file)));
   return hash.digest("hex").slice(0, 16);
 }
+
+/** Minutes with two decimals. */
+export const minutesOf = (microseconds: number): number => Math.round(microseconds / 6e5) / 100;
 
 export interface FuzzOptions {
   readonly seed: number;
@@ -81,13 +87,13 @@ export function fuzzUser(options: FuzzOptions): Tally {
     streams += count;
   }
   const { user, system } = process.cpuUsage();
-  const minutesOf = (microseconds: number): number => Math.round(microseconds / 6e5) / 100;
   return {
     seed,
     mode: `user${bits}`,
     against: "native host",
     wallMinutes: minutesOf((performance.now() - started) * 1000),
     cpuMinutes: minutesOf(user + system + host.cpuMicroseconds),
+    judgeMinutes: minutesOf(host.cpuMicroseconds),
     streams,
     unusable,
     findings,

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RunExit } from "../../emulator/cpu/core.ts";
 import { at, makeCpu } from "../support/cpu-bench.ts";
-import { coreState, type Tally } from "./cpu.ts";
+import { coreState, minutesOf, type Tally } from "./cpu.ts";
 import { DUMP, makeRom, readDumps, ROM_BYTES, type SystemStream } from "./system-rom.ts";
 import { build, type SystemPlan, SystemPlanner } from "./system-stream.ts";
 import { Chance } from "./values.ts";
@@ -198,7 +198,8 @@ export function fuzzSystem(options: SystemOptions): Tally {
     mode: "system",
     against: `Bochs ${bochs.version}`,
     wallMinutes,
-    cpuMinutes: Math.round((user + system + bochs.cpuMicroseconds) / 6e5) / 100,
+    cpuMinutes: minutesOf(user + system + bochs.cpuMicroseconds),
+    judgeMinutes: minutesOf(bochs.cpuMicroseconds),
     streams,
     unusable: 0,
     findings,

@@ -378,10 +378,13 @@ function pieceSize(address: u32, left: u32): u32 {
   raiseNonCanonical();
   return false;
 }
+/** An instruction that never raises #AC is under way: gathers, masked moves, VCVTPH2PS, VCVTPS2PH (SDM 2C, their exceptions). */
+let exempt: bool = false;
+export function exemptFromAlignment(on: bool): void { exempt = on; }
 /** #AC(0) where alignment is checked: operands of 2, 4 and 8 bytes (SDM 3A table 6-7). */
 // @ts-ignore: decorator
 @inline function aligned(address: u64, size: u32): bool {
-  if (!alignmentChecked || size > 8 || !(<u32>address & (size - 1))) return true;
+  if (!alignmentChecked || exempt || size > 8 || !(<u32>address & (size - 1))) return true;
   raise(AC, 0);
   return false;
 }

@@ -4,7 +4,7 @@ import { fault, GP, raise, UD } from "./fault";
 import { setArithmetic } from "./flags";
 import { LANE_RESULT, XMM } from "./layout";
 import { commit, readable, rmReadable, storable, tlbSlot, tlbWrite } from "./memory";
-import { slowStore } from "./mmu";
+import { exemptFromAlignment, slowStore } from "./mmu";
 import { mode64 } from "./mode";
 import { putGpr } from "./simd-operand";
 import { imm, linear, operandBytes, reg, rm, third } from "./uop";
@@ -116,7 +116,7 @@ export function vblendvpd(u: usize): void { blendByRegister<i64>(u); }
 
 /** Elements whose mask has its top bit are read, the others become zero; only those that are read can fault. */
 // @ts-ignore: decorator
-@inline function maskLoad<T>(u: usize): void {
+@inline function loadMasked<T>(u: usize): void {
   const mask = third(u), bytes = <usize>operandBytes(u);
   for (let i: usize = 0; i < bytes; i += sizeof<T>()) {
     let value: T = 0;
@@ -129,12 +129,14 @@ export function vblendvpd(u: usize): void { blendByRegister<i64>(u); }
   }
   putResult(u);
 }
+// @ts-ignore: decorator
+@inline function maskLoad<T>(u: usize): void { exemptFromAlignment(true); loadMasked<T>(u); exemptFromAlignment(false); }
 export function vmaskLoadDwords(u: usize): void { maskLoad<i32>(u); }
 export function vmaskLoadQwords(u: usize): void { maskLoad<i64>(u); }
 
 /** All places are probed before the first is written. */
 // @ts-ignore: decorator
-@inline function maskStore<T>(u: usize): void {
+@inline function storeMasked<T>(u: usize): void {
   const mask = third(u), from = reg(u), bytes = <usize>operandBytes(u);
   for (let i: usize = 0; i < bytes; i += sizeof<T>()) {
     if (load<T>(mask + i) < 0 && !storable<T>(linear(u) + <u64>i)) return;
@@ -146,6 +148,8 @@ export function vmaskLoadQwords(u: usize): void { maskLoad<i64>(u); }
     commit(p);
   }
 }
+// @ts-ignore: decorator
+@inline function maskStore<T>(u: usize): void { exemptFromAlignment(true); storeMasked<T>(u); exemptFromAlignment(false); }
 export function vmaskStoreDwords(u: usize): void { maskStore<i32>(u); }
 export function vmaskStoreQwords(u: usize): void { maskStore<i64>(u); }
 
@@ -156,7 +160,7 @@ export function vmaskStoreQwords(u: usize): void { maskStore<i64>(u); }
  * that a fault in the middle leaves what is needed to go on (SDM 2C "VPGATHERDD"). The three registers must differ.
  */
 // @ts-ignore: decorator
-@inline function gather<T, I>(u: usize): void {
+@inline function gatherElements<T, I>(u: usize): void {
   const to = reg(u), mask = third(u), indices = <usize>load<u16>(u, 10);
   if (to == mask || to == indices || mask == indices) { raise(UD, 0); return; }
   const bytes = <usize>operandBytes(u), most = bytes / max(sizeof<T>(), sizeof<I>());
@@ -177,6 +181,8 @@ export function vmaskStoreQwords(u: usize): void { maskStore<i64>(u); }
   const length = most * sizeof<T>();
   if (length < 32) memory.fill(to + length, 0, 32 - length);
 }
+// @ts-ignore: decorator
+@inline function gather<T, I>(u: usize): void { exemptFromAlignment(true); gatherElements<T, I>(u); exemptFromAlignment(false); }
 export function vgatherDwordsByD(u: usize): void { gather<i32, i32>(u); }
 export function vgatherDwordsByQ(u: usize): void { gather<i32, i64>(u); }
 export function vgatherQwordsByD(u: usize): void { gather<i64, i32>(u); }

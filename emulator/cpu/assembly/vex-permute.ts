@@ -1,13 +1,14 @@
 /** AVX and AVX2 permutes and variable shifts, half-precision conversions (SDM 2C; SDM 1 §14.4). */
 import { LANE_RESULT, WORK } from "./layout";
 import { commit, writable } from "./memory";
+import { exemptFromAlignment } from "./mmu";
 import { put, source } from "./simd-operand";
 import {
   begin, exponent, IE, infinity, isInfinite, isNan, isSignaling, isZero, keepTiny, note, noteDenormal, operand, quietBit, round, setRounding,
   settle, significand,
 } from "./simd-round";
 import { imm, linear, reg, rm, third } from "./uop";
-import { isWide, putBoth, putResult, vectorSource } from "./vex";
+import { isWide, putBoth, putResult, readableBytes, vectorSource } from "./vex";
 
 // ------------------------------------------------------------------------------------------------ element functions of `lanes`
 
@@ -86,12 +87,19 @@ function fromHalf(bits: u64): u64 {
   if (isZero<u16>(bits)) return sign;
   return sign | (<u64>(exponent<u16>(bits) + 127) << 23) | ((significand<u16>(bits) << 1) >> 41);
 }
-/** An element function: four halves of the source. */
 export function vcvtph2ps(u: usize): void {
-  const p = rm(u);
+  const wide = isWide(u);
+  let p = rm(u);
+  if (!p) {
+    exemptFromAlignment(true);
+    p = readableBytes(linear(u), wide ? 16 : 8);
+    exemptFromAlignment(false);
+    if (!p) return;
+  }
   begin();
-  for (let i: usize = 0; i < 4; i++) store<u32>(WORK + (i << 2), <u32>fromHalf(<u64>load<u16>(p + (i << 1))));
-  if (settle()) put(u, v128.load(WORK));
+  const count: usize = wide ? 8 : 4;
+  for (let i: usize = 0; i < count; i++) store<u32>(WORK + (i << 2), <u32>fromHalf(<u64>load<u16>(p + (i << 1))));
+  if (settle()) putBoth(reg(u), v128.load(WORK), wide ? v128.load(WORK, 16) : i64x2.splat(0));
 }
 
 function toHalf(single: u64): u64 {
@@ -113,7 +121,9 @@ export function vcvtps2ph(u: usize): void {
   putBoth(WORK, i64x2.splat(0), i64x2.splat(0));
   const count: usize = wide ? 8 : 4;
   for (let i: usize = 0; i < count; i++) store<u16>(WORK + (i << 1), <u16>toHalf(<u64>load<u32>(r + (i << 2))));
+  exemptFromAlignment(true);
   const p = to ? to : wide ? writable<v128>(linear(u)) : writable<u64>(linear(u));
+  exemptFromAlignment(false);
   if (!p || !settle()) return;
   if (to) { putBoth(to, v128.load(WORK), i64x2.splat(0)); return; }
   if (wide) v128.store(p, v128.load(WORK)); else store<u64>(p, load<u64>(WORK));

@@ -210,8 +210,8 @@ const conversions: readonly Instruction[] = [
   lane("VEX.128.F3.0F.WIG E6 /r", "VCVTDQ2PD Vdq, Wq",      "cvtdq2pd"),
   lane("VEX.256.F3.0F.WIG E6 /r", "VCVTDQ2PD Vqq, Wdq",     "cvtdq2pd"),
   ...floatLanes("F2.0F.WIG E6 /r", "VCVTPD2DQ Vdq, W?",     "cvtpd2dq"),
-  lane("VEX.128.66.0F38.W0 13 /r", "VCVTPH2PS Vdq, Wq",  "vcvtph2ps", "f16c"),
-  lane("VEX.256.66.0F38.W0 13 /r", "VCVTPH2PS Vqq, Wdq", "vcvtph2ps", "f16c"),
+  row ("f16c", "VEX.128.66.0F38.W0 13 /r",    "VCVTPH2PS Vdq, Wq",      "vcvtph2ps"),
+  row ("f16c", "VEX.256.66.0F38.W0 13 /r",    "VCVTPH2PS Vqq, Wdq",     "vcvtph2ps"),
   row ("f16c", "VEX.128.66.0F3A.W0 1D /r ib", "VCVTPS2PH Wq, Vdq, Ib",  "vcvtps2ph"),
   row ("f16c", "VEX.256.66.0F3A.W0 1D /r ib", "VCVTPS2PH Wdq, Vqq, Ib", "vcvtps2ph"),
 ];
