@@ -6,6 +6,8 @@ export interface Timer {
   /** Fires once when guest time reaches `atNs`; replaces the deadline before it. */
   arm(atNs: number): void;
   disarm(): void;
+  /** Fires now when the deadline has passed, as it would have on a host that is never late. */
+  settle(nowNs: number): void;
   readonly armed: boolean;
 }
 
@@ -46,6 +48,13 @@ export class Timers {
         const was = timer.at;
         timer.at = Infinity;
         if (was === this.#next) this.#rescan();
+      },
+      settle: (nowNs) => {
+        const { at } = timer;
+        if (at > nowNs) return;
+        timer.at = Infinity;
+        this.#rescan();
+        timer.fire(at);
       },
       get armed() {
         return timer.at !== Infinity;

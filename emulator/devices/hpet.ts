@@ -96,6 +96,8 @@ export class Hpet {
 
   #write(offset: number, size: number, value: number): void {
     if (size !== 4) return;
+    // What has matched by now interrupts by what the registers still say, however late the machine looks at its timers.
+    for (const { timer } of this.comparators) timer.settle(this.#options.now());
     const at = offset & ~7;
     const high = (offset & 4) !== 0;
     const merge = (old: number): number =>

@@ -65,8 +65,11 @@ export class LocalApic {
   readonly irr = new Vectors();
   readonly isr = new Vectors();
   readonly tmr = new Vectors();
-  /** What is not a plain register: the base MSR's enable bit, the PIC's output, timer state in ns. */
-  readonly state = { GLOBAL: 1, EXTINT: 0, TIMER_START: 0, DEADLINE: 0 };
+  /**
+   * What is not a plain register: the base MSR's enable bit, the PIC's output, timer state in ns. A count that
+   * COUNTS has not been served: it ends in an interrupt, however late the machine looks at its timers.
+   */
+  readonly state = { GLOBAL: 1, EXTINT: 0, TIMER_START: 0, COUNTS: 0, DEADLINE: 0 };
   readonly #options: LocalApicOptions;
   readonly #timer;
 
@@ -284,6 +287,7 @@ export class LocalApic {
 
   #startTimer(): void {
     this.state.TIMER_START = this.#options.now();
+    this.state.COUNTS = 1;
     this.#retime();
   }
 
@@ -300,7 +304,7 @@ export class LocalApic {
     const elapsed = this.#options.now() - this.state.TIMER_START;
     if (this.#mode === TimerMode.periodic)
       this.#timer.arm(this.state.TIMER_START + period * (Math.floor(elapsed / period) + 1));
-    else if (elapsed < period) this.#timer.arm(this.state.TIMER_START + period);
+    else if (this.state.COUNTS) this.#timer.arm(this.state.TIMER_START + period);
     else this.#timer.disarm();
   }
 
@@ -316,7 +320,7 @@ export class LocalApic {
     const { LVT_TIMER, INITIAL_COUNT } = this.registers.values;
     if (this.#mode === TimerMode.periodic)
       this.#timer.arm(nextTick(at, INITIAL_COUNT * this.#countNs, this.#options.now()));
-    else this.state.DEADLINE = 0;
+    else Object.assign(this.state, { COUNTS: 0, DEADLINE: 0 });
     if (!(LVT_TIMER & LVT.masked)) this.#accept(Mode.fixed, LVT_TIMER & LVT.vector, false);
   }
 }

@@ -80,13 +80,15 @@ test("8259: automatic EOI and rotation", () => {
   expect(pic.acknowledge()).toBe(0x34);
 });
 
-function apicBench() {
+/** `lateNs`: what passes at each look at the clock, as on a host that runs something else in between. */
+function apicBench({ lateNs = 0 } = {}) {
   const board = new BenchBoard();
+  let late = 0;
   const state = { pin: false, nmis: 0, eois: [] as number[] };
   const apic = new LocalApic({
     mmio: board.mmio,
     timers: board.timers,
-    now: board.now,
+    now: () => board.now() + (late += lateNs),
     setPin: (asserted) => (state.pin = asserted),
     raiseNmi: () => state.nmis++,
     acknowledgePic: () => 0x30,
@@ -148,6 +150,24 @@ test("local APIC: one-shot and periodic counts at 25 MHz", () => {
   write(0x320, 0x3_0041);
   board.pass(40_000);
   expect(apic.acknowledge()).toBe(-1);
+});
+
+test("local APIC: a count that ran out while the host was away still interrupts, once", () => {
+  const { board, apic, write } = apicBench({ lateNs: 50_000 });
+  write(0x3e0, 0x0b);
+  write(0x320, 0x40);
+  // Each look at the clock finds it past the whole count.
+  write(0x380, 1000);
+  write(0x320, 0x41);
+  board.pass(500_000);
+  expect(apic.acknowledge()).toBe(0x41);
+  write(0xb0, 0);
+  write(0x320, 0x42);
+  write(0x3e0, 0x0b);
+  expect(board.timers.nextNs).toBe(Infinity);
+  write(0x380, 1000);
+  board.pass(500_000);
+  expect(apic.acknowledge()).toBe(0x42);
 });
 
 test("local APIC: TSC deadline, also in the past, and never in another mode", () => {

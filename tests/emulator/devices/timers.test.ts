@@ -170,6 +170,23 @@ test("HPET: a periodic comparator whose interrupt is off wakes nobody, and keeps
   expect(board.edges.filter((edge) => edge === "+0").length).toBe(1);
 });
 
+test("HPET: a match that the machine has not served yet outlives a write to the registers", () => {
+  const board = new BenchBoard();
+  let lateNs = 0;
+  const now = (): number => board.now() + lateNs;
+  new Hpet({ mmio: board.mmio, lines: board.lines, timers: board.timers, now });
+  board.poke(HPET_BASE + 0x10, 1);
+  board.poke(HPET_BASE + 0x100, (20 << 9) | 4);
+  board.poke(HPET_BASE + 0x108, 1000);
+  board.poke(HPET_BASE + 0x10c, 0);
+  lateNs = 1 * MS;
+  board.poke(HPET_BASE + 0x120, (21 << 9) | 4);
+  expect(board.edges).toEqual(["+20", "-20"]);
+  board.poke(HPET_BASE + 0x100, (20 << 9) | 4);
+  board.timers.runDue(now());
+  expect(board.edges).toEqual(["+20", "-20"]);
+});
+
 test("HPET: a level interrupt stays until its status bit is written", () => {
   const board = new BenchBoard();
   new Hpet({ mmio: board.mmio, lines: board.lines, timers: board.timers, now: board.now });
