@@ -4,7 +4,8 @@ import { fail, ok, type Outcome } from "../protocol/failure.ts";
 /**
  * The Linux x86 boot protocol (Documentation/arch/x86/boot.rst): the 64-bit entry of an ELF vmlinux or of a bzImage, with the
  * machine as that document wants it: long mode, the first 4 GiB mapped one to one, flat segments 10h and 18h, interrupts off,
- * RSI at the boot parameters. A kernel is a stranger's file: every header field is checked before it is used.
+ * RSI at the boot parameters; or the 32-bit entry of a kernel that has no other: protected mode without paging, the same
+ * segments. A kernel is a stranger's file: every header field is checked before it is used.
  */
 export interface LinuxBoot {
   readonly kernel: Uint8Array;
@@ -18,6 +19,8 @@ export interface LinuxBoot {
 
 /** What the processor needs: the board writes it into the core's state. */
 export interface BootState {
+  /** Which of the protocol's entries it is; the 32-bit one uses no page tables. */
+  readonly bits: 32 | 64;
   readonly entry: number;
   readonly bootParameters: number;
   readonly pageTables: number;
@@ -35,14 +38,20 @@ const Low = {
 const HIGH_RAM = 0x10_0000;
 const MAX_COMMAND_LINE = 2047;
 const PAGE = 4096;
-const GDT = [0n, 0n, 0x00af_9b00_0000_ffffn, 0x00cf_9300_0000_ffffn] as const;
+/** Selectors 10h, code of 64 or 32 bits, and 18h, data. */
+const CODE = { 32: 0x00cf_9b00_0000_ffffn, 64: 0x00af_9b00_0000_ffffn } as const;
+const DATA = 0x00cf_9300_0000_ffffn;
+const GDT_ENTRIES = 4;
 /** Offsets in boot_params (Documentation/arch/x86/zero-page.rst). */
 const Zero = { screen: 0x000, rsdp: 0x070, e820Count: 0x1e8, header: 0x1f1, e820: 0x2d0 } as const;
 /** orig_video_isVGA (include/uapi/linux/screen_info.h). */
 const ScreenType = { vga: 0x01, efi: 0x70 } as const;
 const SETUP_HEADER_END = 0x290;
+/** initrd_addr_max that every protocol allows (boot.rst). */
+const INITRD_MAX_32 = 0x37ff_ffff;
 
 interface Image {
+  readonly bits: BootState["bits"];
   readonly entry: number;
   /** First address after everything the kernel uses before it knows its memory. */
   readonly end: number;
@@ -78,13 +87,15 @@ export function loadLinux(memory: GuestMemory, boot: LinuxBoot): Outcome<BootSta
   memory.fill(Low.commandLine, commandLine.length + 1, 0);
   memory.write(Low.commandLine, commandLine);
   memory.write(Low.parameters, bootParameters(memory.sizeBytes, image, boot, initrdAt.value));
-  writeGdt(memory);
-  writePageTables(memory);
+  const gdt = BigUint64Array.of(0n, 0n, CODE[image.bits], DATA);
+  memory.write(Low.gdt, new Uint8Array(gdt.buffer));
+  if (image.bits === 64) writePageTables(memory);
   return ok({
+    bits: image.bits,
     entry: image.entry,
     bootParameters: Low.parameters,
     pageTables: Low.pageTables,
-    gdt: { address: Low.gdt, limit: 8 * GDT.length - 1 },
+    gdt: { address: Low.gdt, limit: 8 * GDT_ENTRIES - 1 },
   });
 }
 
@@ -97,25 +108,58 @@ const u64 = (view: DataView, at: number): number => {
   return Number.isSafeInteger(value) ? value : Infinity;
 };
 
-/** ELF64 (System V gABI, chapters 4 and 5): PT_LOAD segments at their physical addresses. */
+/**
+ * Where the fields of an ELF file are, by class: machine, the header's entry, table of program headers, their size and count;
+ * a program header's size, and its offset, physical address, bytes in the file and in memory.
+ */
+const Elf = {
+  32: {
+    machine: 3,
+    header: 52,
+    entry: 24,
+    table: 28,
+    entryBytes: 42,
+    count: 44,
+    step: 32,
+    fields: [4, 12, 16, 20],
+  },
+  64: {
+    machine: 62,
+    header: 64,
+    entry: 24,
+    table: 32,
+    entryBytes: 54,
+    count: 56,
+    step: 56,
+    fields: [8, 24, 32, 40],
+  },
+} as const;
+
+/** ELF32 and ELF64 (System V gABI, chapters 4 and 5): PT_LOAD segments at their physical addresses. */
 function parseElf(file: Uint8Array, ramBytes: number): Outcome<Image> {
-  if (file.length < 64) return bad("the kernel is shorter than an ELF header");
+  const bits = file[4] === 1 ? 32 : 64;
+  const at = Elf[bits];
+  if (file.length < at.header) return bad("the kernel is shorter than an ELF header");
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  const isX86 = file[4] === 2 && file[5] === 1 && view.getUint16(18, true) === 62;
-  if (!isX86) return bad("the kernel is not a 64-bit x86 ELF file");
-  const entry = u64(view, 24);
-  const table = u64(view, 32);
-  const entryBytes = view.getUint16(54, true);
-  const count = view.getUint16(56, true);
-  if (entryBytes < 56 || count === 0 || table + entryBytes * count > file.length)
+  if (file[4] !== bits / 32 || file[5] !== 1 || view.getUint16(18, true) !== at.machine)
+    return bad("the kernel is not an x86 ELF file");
+  const word = (place: number): number => (bits === 64 ? u64(view, place) : view.getUint32(place, true));
+  const entry = word(at.entry);
+  const table = word(at.table);
+  const entryBytes = view.getUint16(at.entryBytes, true);
+  const count = view.getUint16(at.count, true);
+  if (entryBytes < at.step || count === 0 || table + entryBytes * count > file.length)
     return bad("the kernel's program headers lie outside the file");
   const segments = [];
   for (let i = 0; i < count; i++) {
-    const at = table + entryBytes * i;
-    if (view.getUint32(at, true) !== 1) continue;
-    const [offset, address, fileBytes, memoryBytes] = [8, 24, 32, 40].map((field) =>
-      u64(view, at + field),
-    ) as [number, number, number, number];
+    const header = table + entryBytes * i;
+    if (view.getUint32(header, true) !== 1) continue;
+    const [offset, address, fileBytes, memoryBytes] = at.fields.map((field) => word(header + field)) as [
+      number,
+      number,
+      number,
+      number,
+    ];
     if (memoryBytes === 0) continue;
     if (fileBytes > memoryBytes || offset + fileBytes > file.length)
       return bad("a segment of the kernel lies outside the file");
@@ -126,17 +170,22 @@ function parseElf(file: Uint8Array, ramBytes: number): Outcome<Image> {
   if (!segments.some(({ address, memoryBytes }) => entry >= address && entry < address + memoryBytes))
     return bad("the kernel's entry lies outside its segments");
   const end = Math.max(...segments.map(({ address, memoryBytes }) => address + memoryBytes));
-  return ok({ entry, end, segments, initrdMax: 0x7fff_ffff });
+  // A 32-bit kernel reaches only what it maps at 3 GiB and above.
+  return ok({ bits, entry, end, segments, initrdMax: bits === 64 ? 0x7fff_ffff : INITRD_MAX_32 });
 }
 
-/** The setup header, protocol 2.12 or later with XLF_KERNEL_64; the entry is 200h after the load address. */
+/**
+ * The setup header, protocol 2.10 or later. With XLF_KERNEL_64 of 2.12 the entry is 200h after the load address; without, it is
+ * the load address, which is where the 32-bit code begins.
+ */
 function parseBzImage(file: Uint8Array, ramBytes: number): Outcome<Image> {
   if (file.length < SETUP_HEADER_END) return bad("the kernel is shorter than a setup header");
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   if (view.getUint16(0x1fe, true) !== 0xaa55 || view.getUint32(0x202, true) !== 0x5372_6448)
     return bad("the kernel is neither an ELF file nor a bzImage");
-  if (view.getUint16(0x206, true) < 0x020c || !(view.getUint16(0x236, true) & 1))
-    return bad("the kernel has no 64-bit entry");
+  const version = view.getUint16(0x206, true);
+  if (version < 0x020a) return bad("the kernel's boot protocol is older than 2.10");
+  const bits = version >= 0x020c && view.getUint16(0x236, true) & 1 ? 64 : 32;
   const setupBytes = ((file[0x1f1] || 4) + 1) * 512;
   if (setupBytes + 0x200 >= file.length) return bad("the kernel's setup sectors lie outside the file");
   const relocatable = file[0x234] !== 0;
@@ -148,7 +197,8 @@ function parseBzImage(file: Uint8Array, ramBytes: number): Outcome<Image> {
   // Header length: the byte at 201h is a jump over it (boot.rst, "details of header fields").
   const headerEnd = Math.min(0x202 + file[0x201]!, SETUP_HEADER_END);
   return ok({
-    entry: loadAt + 0x200,
+    bits,
+    entry: bits === 64 ? loadAt + 0x200 : loadAt,
     end,
     segments: [{ address: loadAt, bytes: file.subarray(setupBytes), memoryBytes: file.length - setupBytes }],
     setupHeader: file.subarray(0x1f1, headerEnd),
@@ -227,10 +277,6 @@ export function e820(
     { start: Low.end, end: HIGH_RAM, type: 2 },
     { start: HIGH_RAM, end: ramBytes, type: 1 },
   ];
-}
-
-function writeGdt(memory: GuestMemory): void {
-  memory.write(Low.gdt, new Uint8Array(BigUint64Array.from(GDT).buffer));
 }
 
 /** PML4, PDPT and four page directories of 2 MiB pages: 4 GiB, present and writable. */

@@ -14,7 +14,7 @@ import { CountedClock, HostClock, type GuestClock } from "./clock.ts";
 import { Inspection, instructionAt } from "./inspection.ts";
 import { loadLinux } from "./linux-boot.ts";
 import { PatientDisk } from "./patient-disk.ts";
-import { enterLongMode } from "./processor-state.ts";
+import { enterKernel } from "./processor-state.ts";
 import { pictureOf, type Picture, type ScreenEvents, ScreenWatch } from "./screen-watch.ts";
 import { SerialBatch } from "./serial-batch.ts";
 import { Meter } from "./meter.ts";
@@ -364,9 +364,9 @@ export class Machine {
     });
     if (!loaded.ok) return loaded;
     const { processor = defaultProcessor } = this.#options;
-    if (!models[processor].features.includes("lm"))
+    if (loaded.value.bits === 64 && !models[processor].features.includes("lm"))
       return fail({ code: "unsupported", feature: `64-bit Linux on a processor ${processor}` });
-    enterLongMode(this.#cpu, loaded.value);
+    enterKernel(this.#cpu, loaded.value);
     this.#board.localApic.enterVirtualWireMode();
     this.#clock.start();
     this.#wants = "run";

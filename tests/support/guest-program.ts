@@ -1,4 +1,7 @@
-/** Guests of a few instructions, in 64-bit mode with flat memory, as ELF kernels: what a machine does, without a Linux. */
+/**
+ * Guests of a few instructions, in 64-bit mode with flat memory, as ELF kernels: what a machine does, without a Linux. Output,
+ * spinning and the end are the same bytes in 32-bit mode.
+ */
 const CODE = 0x100_0000;
 const BYTES = 0x1_0000;
 
@@ -121,6 +124,21 @@ export class GuestProgram {
     view.setBigUint64(104, BigInt(BYTES), true);
     file.set(this.#data, 0x1000);
     file.set(this.#code, 0x1000);
+    return file;
+  }
+
+  /** ELF32 with the same segment. */
+  get kernel32(): Uint8Array {
+    const file = this.kernel;
+    const view = new DataView(file.buffer);
+    file.fill(0, 16, 0x100);
+    file[4] = 1;
+    view.setUint16(18, 3, true);
+    view.setUint32(24, CODE, true);
+    view.setUint32(28, 52, true);
+    view.setUint16(42, 32, true);
+    view.setUint16(44, 1, true);
+    [1, 0x1000, CODE, CODE, BYTES, BYTES].forEach((value, i) => view.setUint32(52 + 4 * i, value, true));
     return file;
   }
 }

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { GuestMemory } from "../../../emulator/bus/guest-memory.ts";
 import { loadLinux } from "../../../emulator/machine/linux-boot.ts";
+import { GuestProgram } from "../../support/guest-program.ts";
 
 const MIB = 2 ** 20;
 const acpi = { address: 0xe_0000, bytes: Uint8Array.of(1, 2, 3), rsdp: 0xe_0000 };
@@ -131,6 +132,23 @@ test("page tables map the first 4 GiB one to one; the GDT has the protocol's seg
   ]).toEqual([0x00af_9b00_0000_ffffn, 0x00cf_9300_0000_ffffn]);
 });
 
+const elf32 = (change: (view: DataView) => void = () => {}): Uint8Array => {
+  const file = new GuestProgram().halt().kernel32;
+  change(new DataView(file.buffer));
+  return file;
+};
+
+test("a kernel without a 64-bit entry gets the 32-bit one: where it was loaded, with a 32-bit code segment and no page tables", () => {
+  const image = bzImage((view) => view.setUint16(0x236, 0, true));
+  for (const kernel of [image, elf32()]) {
+    const { outcome, view } = load(kernel);
+    if (!outcome.ok) throw new Error("not loaded");
+    expect(outcome.value).toMatchObject({ bits: 32, entry: 0x100_0000 });
+    expect(view.getBigUint64(outcome.value.gdt.address + 0x10, true)).toBe(0x00cf_9b00_0000_ffffn);
+    expect(view.getBigUint64(outcome.value.pageTables, true)).toBe(0n);
+  }
+});
+
 const hostile: Record<string, Uint8Array> = {
   nothing: new Uint8Array(0),
   "a text": new TextEncoder().encode("hello".repeat(1000)),
@@ -146,7 +164,10 @@ const hostile: Record<string, Uint8Array> = {
   "more file than memory": elf((view) => view.setBigUint64(104, 8n, true)),
   "an entry elsewhere": elf((view) => view.setBigUint64(24, 0x200_0000n, true)),
   "an old bzImage": bzImage((view) => view.setUint16(0x206, 0x0209, true)),
-  "a 32-bit bzImage": bzImage((view) => view.setUint16(0x236, 0, true)),
+  "a bzImage of protocol 2.09": bzImage((view) => view.setUint16(0x206, 0x0209, true)),
+  "an ELF32 file of a 64-bit machine": elf((view) => view.setUint8(4, 1)),
+  "an ELF32 file whose program headers lie outside": elf32((view) => view.setUint32(28, 0x1000_0000, true)),
+  "an ELF32 segment beyond RAM": elf32((view) => view.setUint32(52 + 12, 0xffff_f000, true)),
   "setup sectors beyond the file": bzImage((view) => view.setUint8(0x1f1, 255)),
   "a bzImage larger than RAM": bzImage((view) => view.setUint32(0x260, 0xffff_ffff, true)),
   "a bzImage at the end of the address space": bzImage((view) =>

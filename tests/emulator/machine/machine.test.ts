@@ -8,6 +8,7 @@ import {
 } from "../../../emulator/machine/machine.ts";
 import { ok, type Failure, type Outcome } from "../../../emulator/protocol/failure.ts";
 import type { Stall } from "../../../emulator/protocol/machine-messages.ts";
+import { ProcessorName } from "../../../emulator/protocol/processor.ts";
 import type { BlockDevice } from "../../../emulator/storage/block-device.ts";
 import { GuestProgram } from "../../support/guest-program.ts";
 
@@ -51,8 +52,12 @@ interface Bench {
 }
 
 async function boot(
-  program: GuestProgram,
-  { disks = [], onGuestReset = "end" }: { disks?: BlockDevice[]; onGuestReset?: "boot" | "end" } = {},
+  program: { readonly kernel: Uint8Array },
+  {
+    disks = [],
+    onGuestReset = "end",
+    processor,
+  }: { disks?: BlockDevice[]; onGuestReset?: "boot" | "end"; processor?: ProcessorName } = {},
 ): Promise<Bench> {
   const host = new StillHost();
   const states: string[] = [];
@@ -63,6 +68,7 @@ async function boot(
     module: core!,
     shared: false,
     memoryMiB: 32,
+    ...(processor && { processor }),
     disks,
     loadBootFiles: async () => ok({ kernel: program.kernel }),
     commandLine: "",
@@ -172,9 +178,25 @@ describe.skipIf(!core)(`a machine (${CORE} is built)`, () => {
   });
 
   test("a kernel that is none fails before anything runs", async () => {
-    const program = { kernel: new TextEncoder().encode("no kernel".repeat(100)) } as GuestProgram;
+    const program = { kernel: new TextEncoder().encode("no kernel".repeat(100)) };
     const { end } = await boot(program);
     expect(await end).toMatchObject({ reason: "failed", failure: { code: "bad-image" } });
+  });
+
+  test("a 32-bit kernel starts on every processor, with EBX, EBP and EDI zero and ESI at its parameters", async () => {
+    // lea eax, [ebx+ebp]; add eax, edi; add al, "0"; then the boot protocol's byte 1FEh, which is 55h.
+    const program = new GuestProgram().raw(0x8d, 0x04, 0x2b, 0x01, 0xf8, 0x04, 0x30);
+    program.raw(0xba, 0xf8, 3, 0, 0, 0xee, 0x8a, 0x86, 0xfe, 1, 0, 0, 0xee).powerOff();
+    for (const processor of ProcessorName.options) {
+      const { end, said } = await boot({ kernel: program.kernel32 }, { processor });
+      expect([await end, said()], processor).toEqual([{ reason: "power-off" }, "0U"]);
+    }
+  });
+
+  test("a 64-bit kernel on a processor of 32 bits is refused in words", async () => {
+    const { end } = await boot(new GuestProgram().powerOff(), { processor: "pentium3" });
+    const failure = { code: "unsupported", feature: "64-bit Linux on a processor pentium3" };
+    expect(await end).toEqual({ reason: "failed", failure });
   });
 
   test("a disk read arrives in guest memory", async () => {
