@@ -36,7 +36,7 @@ export function reasonWords(reason: FlowRow["reason"]): string {
     case "platform-address":
       return "the cloud cannot reach this host";
     case "no-udp":
-      return "only TCP leaves this network";
+      return "UDP needs a relay, and this site has none";
     case "name-not-found":
       return "there is no such name";
     case "refused":

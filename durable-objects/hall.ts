@@ -2,7 +2,8 @@ import type { Visit } from "#protocol/visit.ts";
 import { DohClient } from "./doh.ts";
 import { type AeroOptions, aeroDefaults } from "./gateway/aero-carrier.ts";
 import type { Carrier } from "./gateway/carrier.ts";
-import { type Egress, type OpenDatagrams, noDatagrams } from "./gateway/flow.ts";
+import type { Egress, OpenDatagrams } from "./gateway/flow.ts";
+import { noDatagrams } from "./gateway/guarded-datagrams.ts";
 import { GuardedEgress } from "./gateway/guarded-egress.ts";
 import { L2Guest, type Lan, virgaLan } from "./gateway/l2-guest.ts";
 import { localDatagrams } from "./gateway/local-datagrams.ts";
@@ -17,6 +18,7 @@ import { readSettings } from "./settings.ts";
 import { FetchWay } from "./fetch-way.ts";
 import { RelayWay } from "./relay-way.ts";
 import { SocketWay } from "./socket-way.ts";
+import { UdpRelayWay, udpRelayOf } from "./udp-relay-way.ts";
 
 /** What every door of a session leads to: one policy, one way to names, one egress. */
 export class Hall {
@@ -28,6 +30,7 @@ export class Hall {
   readonly #doh: DohClient;
   readonly #keeper: Keeper;
   readonly #connect: SocketWay;
+  readonly #datagrams: UdpRelayWay | undefined;
 
   /** `isOpen`: false closes every way out, whatever the operator allows. */
   constructor(env: Env, afterTurn: () => void, isOpen = true) {
@@ -43,8 +46,11 @@ export class Hall {
       fetch: new FetchWay(),
       ...(relay !== "" && { relay: new RelayWay(relay, settings.VIRGA_RELAY_TOKEN) }),
     });
-    this.hasUdp = false;
-    this.openDatagrams = localDatagrams(names, Date.now, noDatagrams);
+    const udpRelay = udpRelayOf(settings);
+    this.#datagrams = udpRelay ? new UdpRelayWay(udpRelay, this.#keeper) : undefined;
+    this.hasUdp = udpRelay !== null;
+    const further = this.#datagrams?.open ?? noDatagrams(Date.now);
+    this.openDatagrams = localDatagrams(names, Date.now, further);
     this.limits = {
       streams: 1024,
       aero: {
@@ -84,7 +90,8 @@ export class Hall {
     dhcp?: Dhcp,
   ): Omit<StackHostParts, "transmit" | "isRoomy"> {
     return {
-      makeStack: (world) => guestStack(world, lan, this.#keeper.hasHost, dhcp),
+      makeStack: (world) =>
+        guestStack(world, lan, { hasHost: this.#keeper.hasHost, dhcp, takesQuic: this.hasUdp }),
       egress: this.egress,
       openDatagrams: this.openDatagrams,
       resolve: (message) => this.#doh.ask(message),
@@ -100,6 +107,6 @@ export class Hall {
   }
 
   metrics() {
-    return { ...this.#keeper.counts, ...this.#connect.dials };
+    return { ...this.#keeper.counts, ...this.#connect.dials, ...this.#datagrams?.metrics() };
   }
 }

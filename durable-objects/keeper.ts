@@ -1,7 +1,7 @@
 import type { Profile, RefusalCode, TunnelNotice } from "#protocol/tunnel-notices.ts";
 import type { Visit } from "#protocol/visit.ts";
 import type { Destination, Refused } from "./gateway/flow.ts";
-import type { Admission, Gatekeeper } from "./gateway/guarded-egress.ts";
+import type { Admission, DatagramGatekeeper, Gatekeeper } from "./gateway/guarded-egress.ts";
 import { HOST_ALIAS, LOOPBACK } from "./gateway/host-alias.ts";
 import type { Names } from "./gateway/names.ts";
 import { parseIp } from "./net/ip-text.ts";
@@ -32,7 +32,7 @@ const refuse = (code: RefusalCode): Refused => ({
 });
 
 /** The operator's policy for one session: judges, counts, and writes a line per connection into the Worker's log. */
-export class Keeper implements Gatekeeper {
+export class Keeper implements Gatekeeper, DatagramGatekeeper {
   readonly #settings: Settings;
   readonly #config: EgressConfig;
   readonly #names: Names;
@@ -69,15 +69,25 @@ export class Keeper implements Gatekeeper {
     this.#visit = visit;
   }
 
-  async admit(to: Destination): Promise<Admission | Refused> {
-    const verdict = await this.#judge(to);
+  admit(to: Destination): Promise<Admission | Refused> {
+    return this.#admit(to, "tcp");
+  }
+
+  /** The same rules for a conversation of datagrams. Always by the relay, which has no platform's limits. */
+  admitDatagrams(to: Destination): Promise<Admission | Refused> {
+    return this.#admit(to, "udp");
+  }
+
+  async #admit(to: Destination, protocol: "tcp" | "udp"): Promise<Admission | Refused> {
+    const verdict = await this.#judge(to, protocol === "udp" ? { fetch: false, relay: true } : this.#ways);
     if ("code" in verdict) {
       this.counts.denied++;
-      this.#log(to, "none", verdict.code, { atMs: Date.now(), sentBytes: 0, receivedBytes: 0 });
+      this.#log(to, "none", verdict.code, protocol, { atMs: Date.now(), sentBytes: 0, receivedBytes: 0 });
       return refuse(verdict.code);
     }
     this.counts.admitted++;
-    const { address, via } = verdict;
+    const via = protocol === "udp" ? "relay" : verdict.via;
+    const { address } = verdict;
     const startMs = Date.now();
     const quota = this.#quota;
     let outcome: RefusalCode | "done" = "done";
@@ -95,7 +105,11 @@ export class Keeper implements Gatekeeper {
       onBytes: (count) => quota.carried(count, Date.now()),
       onClosed: (sentBytes, receivedBytes) => {
         quota.closed();
-        this.#log({ ...to, host: address }, via, outcome, { atMs: startMs, sentBytes, receivedBytes });
+        this.#log({ ...to, host: address }, via, outcome, protocol, {
+          atMs: startMs,
+          sentBytes,
+          receivedBytes,
+        });
       },
     };
   }
@@ -109,21 +123,24 @@ export class Keeper implements Gatekeeper {
     return verdict.ok ? null : refuse(verdict.code);
   }
 
-  async #judge(to: Destination): Promise<{ address: string; via: Admission["via"] } | { code: RefusalCode }> {
+  async #judge(
+    to: Destination,
+    ways: Ways,
+  ): Promise<{ address: string; via: Admission["via"] } | { code: RefusalCode }> {
     const isLiteral = parseIp(to.host) !== null;
     const name = isLiteral ? to.name : to.host;
     const target = { port: to.port, ...(name !== undefined && { name }) };
     const { profile } = this.#visit;
     // A name that is forbidden is not even asked for.
-    const early = judgeAsked(this.#config, target, profile, this.#ways);
+    const early = judgeAsked(this.#config, target, profile, ways);
     if (early) return { code: early };
     const literal = to.host === HOST_ALIAS && this.hasHost ? LOOPBACK : to.host;
     const addresses = isLiteral ? [literal] : await this.#names.addresses(to.host);
-    const verdict = vet(this.#config, target, addresses, profile, this.#ways);
+    const verdict = vet(this.#config, target, addresses, profile, ways);
     if (!verdict.ok) return { code: verdict.code };
     const code = this.#quota.open(verdict.address, Date.now());
     if (code) return { code };
-    const via = this.#ways.relay && this.#settings.VIRGA_RELAY_FOR === "all" ? "relay" : verdict.via;
+    const via = ways.relay && this.#settings.VIRGA_RELAY_FOR === "all" ? "relay" : verdict.via;
     return { address: verdict.address, via };
   }
 
@@ -131,6 +148,7 @@ export class Keeper implements Gatekeeper {
     to: Destination,
     via: Admission["via"] | "none",
     outcome: RefusalCode | "done",
+    protocol: "tcp" | "udp",
     span: { readonly atMs: number; readonly sentBytes: number; readonly receivedBytes: number },
   ): void {
     if (this.#settings.VIRGA_AUDIT === "off") return;
@@ -142,6 +160,7 @@ export class Keeper implements Gatekeeper {
       ...(address !== "" && { visitor: address }),
       profile,
       by: door,
+      ...(protocol === "udp" && { protocol }),
       ...(to.name !== undefined && { name: to.name }),
       address: to.host,
       port: to.port,

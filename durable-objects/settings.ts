@@ -25,6 +25,10 @@ const Settings = z.object({
   VIRGA_RELAY_TOKEN: z._default(z.string(), ""),
   /** "rest": what connect() cannot reach. "all": everything. */
   VIRGA_RELAY_FOR: z._default(z.enum(["rest", "all"]), "rest"),
+  /** Base URL of a relay for datagrams, and what it wants to see; without it the relay above is asked. */
+  VIRGA_UDP_RELAY_URL: z._default(z.string(), ""),
+  VIRGA_UDP_RELAY_AUTH: z._default(z.enum(["none", "api_key", "jwt"]), "jwt"),
+  VIRGA_UDP_RELAY_KEY: z._default(z.string(), ""),
   VIRGA_EGRESS_SHARDS: wholeNumber(8),
   VIRGA_EGRESS_NEAR_FLOWS: wholeNumber(1024),
   /** One line in the Worker's log per connection. */

@@ -85,6 +85,11 @@ const directions: readonly (readonly [RegExp, RegExp])[] = [
   [/^worker\//, /^((worker|emulator\/protocol|durable-objects\/(net|policy))\/|durable-objects\/doh\.ts$)/],
   [/^durable-objects\/net\//, /^durable-objects\/net\//],
   [/^durable-objects\/gateway\//, /^(durable-objects\/(gateway|net|policy)|emulator\/protocol)\//],
+  // An object shows a relay the same token that the Worker mints for pages (ADR 23).
+  [
+    /^durable-objects\/udp-relay-way\.ts$/,
+    /^(durable-objects\/|emulator\/protocol\/|worker\/relay-token\.ts$)/,
+  ],
   [/^durable-objects\//, /^(durable-objects|emulator\/protocol)\//],
   [/^infra\//, /^(?!tests\/)/],
 ];

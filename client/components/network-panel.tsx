@@ -53,7 +53,10 @@ function Flow(props: { flow: FlowRow }) {
       <span class="flow-name">
         {props.flow.direction === "in" ? "← " : ""}
         {props.flow.host}
-        <span class="muted">:{props.flow.port}</span>
+        <span class="muted">
+          :{props.flow.port}
+          {props.flow.protocol === "udp" ? " UDP" : ""}
+        </span>
       </span>
       <span class="flow-bytes">
         <Show when={props.flow.state !== "refused"}>

@@ -5,13 +5,20 @@ import type { FlowEvent } from "./stack-host.ts";
 
 /** A flow's fate as the page is told it. `egress`: by which kind of way its flows leave. */
 export function noticeOf(event: FlowEvent, egress: EgressKind): TunnelNotice {
-  const { flow, target } = event;
+  const { flow, target, protocol } = event;
   const { address, port } = target;
   const name = target.name ?? (address === HOST_ALIAS ? `${HOST_NAME}.${lanDefaults.domain}` : undefined);
-  const row = { flow, direction: "out", address, port, ...(name !== undefined && { name }) } as const;
+  const row = {
+    flow,
+    direction: "out",
+    address,
+    port,
+    ...(name !== undefined && { name }),
+    ...(protocol && { protocol }),
+  } as const;
   switch (event.kind) {
     case "opened":
-      return { type: "flow-opened", ...row, egress };
+      return { type: "flow-opened", ...row, egress: protocol === "udp" ? "relay" : egress };
     case "refused":
       return { type: "flow-refused", ...row, code: event.why.code, problem: event.why.sentence };
     case "closed": {

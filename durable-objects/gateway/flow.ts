@@ -51,20 +51,44 @@ export interface Outflow {
   grant(bytes: number): void;
 }
 
-/** Datagrams that are no service of the LAN. `from` and `to` are the guest's and the world's ends; a reply has them swapped. */
+/** One end of a conversation in the world. `name`: what DNS told the guest that its address is called. */
+export interface NamedEndpoint extends Endpoint {
+  readonly name?: string;
+}
+
+/**
+ * What a conversation of datagrams, between one port of the guest and one of the world, has come to. `refused` says of a
+ * datagram what `send` would have answered, had it been known in time, once per conversation.
+ */
+export type DatagramEvent =
+  | { readonly kind: "opened"; readonly from: Endpoint; readonly to: NamedEndpoint }
+  | { readonly kind: "refused"; readonly from: Endpoint; readonly to: NamedEndpoint; readonly why: Refused }
+  | {
+      readonly kind: "closed";
+      readonly from: Endpoint;
+      readonly to: NamedEndpoint;
+      readonly sentBytes: number;
+      readonly receivedBytes: number;
+    };
+
+/** Never called from inside `send`. */
+export interface DatagramSink {
+  /** `from` is the world's end, `to` the guest's. */
+  onReply(from: Endpoint, to: Endpoint, payload: Uint8Array): void;
+  onEvent(event: DatagramEvent): void;
+}
+
+/** Datagrams that are no service of the LAN. `from` and `to` are the guest's and the world's ends. */
 export interface DatagramEgress {
-  /** Refusal: there is no way for this datagram. */
-  send(from: Endpoint, to: Endpoint, payload: Uint8Array): Refused | null;
+  /** Refusal: there is no way for this datagram. Null: it is on its way, or lost as datagrams may be. */
+  send(from: Endpoint, to: NamedEndpoint, payload: Uint8Array): Refused | null;
   close(): void;
 }
-export type OpenDatagrams = (
-  onReply: (from: Endpoint, to: Endpoint, payload: Uint8Array) => void,
-) => DatagramEgress;
+export type OpenDatagrams = (sink: DatagramSink) => DatagramEgress;
 
+/** A refusal that is no prohibition: the guest hears that nobody is at that port. */
 export const noUdp: Refused = {
-  refusal: "prohibited",
+  refusal: "refused",
   code: "no-udp",
   sentence: "Datagrams other than DNS and NTP need a relay of the operator.",
 };
-/** Where no relay is configured. */
-export const noDatagrams: OpenDatagrams = () => ({ send: () => noUdp, close: () => {} });

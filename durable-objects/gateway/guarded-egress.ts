@@ -17,6 +17,10 @@ export interface Admission {
 export interface Gatekeeper {
   admit(to: Destination): Promise<Admission | Refused>;
 }
+/** Judges conversations of datagrams: `to.host` is an address, and all go by the relay. */
+export interface DatagramGatekeeper {
+  admitDatagrams(to: Destination): Promise<Admission | Refused>;
+}
 /** The ways out, by kind. `dial` never calls its sink before it returns. */
 export type Ways = Readonly<Partial<Record<Admission["via"], Egress>>>;
 

@@ -13,15 +13,20 @@ export interface LanParts {
   /** The dialling machine's loopback has a name. */
   readonly hasHost: boolean;
   readonly dhcp?: Dhcp | undefined;
+  /** Datagrams have a way out, so that QUIC is worth trying for the guest. */
+  readonly takesQuic?: boolean;
 }
 
 /** The gateway of one LAN with its services. */
-export function lanStack(world: World, { config, hasHost, dhcp = new Dhcp(config) }: LanParts): NetworkStack {
+export function lanStack(
+  world: World,
+  { config, hasHost, dhcp = new Dhcp(config), takesQuic = false }: LanParts,
+): NetworkStack {
   const dns = new Resolver({
     gateway: config.gateway,
     domain: config.domain,
     resolve: (query, message) => world.resolve(query, message),
     hosts: (nowMs) => [...(hasHost ? [host] : []), ...dhcp.leases(nowMs)],
   });
-  return new Stack(config, { dhcp, dns, udp: [new Ntp(config.epochMs)] }, world);
+  return new Stack(config, { dhcp, dns, udp: [new Ntp(config.epochMs)] }, world, { takesQuic });
 }

@@ -1,18 +1,31 @@
 import type { Endpoint, FlowId, FlowTarget, NetworkStack, QueryId, World } from "../net/world.ts";
-import type { DatagramEgress, Egress, FlowSink, OpenDatagrams, Outflow, Refused } from "./flow.ts";
+import type {
+  DatagramEgress,
+  DatagramEvent,
+  Egress,
+  FlowSink,
+  NamedEndpoint,
+  OpenDatagrams,
+  Outflow,
+  Refused,
+} from "./flow.ts";
 
-/** What a flow of the guest has come to, for panels. */
+interface FlowHead {
+  readonly flow: FlowId;
+  readonly target: FlowTarget;
+  /** Absent: TCP. */
+  readonly protocol?: "udp";
+}
+/** What a flow of the guest, or a conversation of datagrams, has come to, for panels. */
 export type FlowEvent =
-  | { readonly kind: "opened"; readonly flow: FlowId; readonly target: FlowTarget }
-  | { readonly kind: "refused"; readonly flow: FlowId; readonly target: FlowTarget; readonly why: Refused }
-  | {
+  | (FlowHead & { readonly kind: "opened" })
+  | (FlowHead & { readonly kind: "refused"; readonly why: Refused })
+  | (FlowHead & {
       readonly kind: "closed";
-      readonly flow: FlowId;
-      readonly target: FlowTarget;
       readonly why: "done" | "reset" | "timeout";
       readonly sentBytes: number;
       readonly receivedBytes: number;
-    };
+    });
 
 export interface StackHostParts {
   readonly makeStack: (world: World) => NetworkStack;
@@ -60,6 +73,11 @@ const GRANT_BYTES = 16 * 1024;
 const SHARED_BYTES = 4 << 20;
 const LEAST_GRANT_BYTES = 4096;
 
+/** Conversations of datagrams have ids of their own, above all that a stack gives to its flows. */
+const DATAGRAM_FLOWS = 2 ** 40;
+/** Of as many the ids are remembered; what is refused and forgotten gets another id. */
+const MAX_DATAGRAM_IDS = 1024;
+
 interface OutboundRow {
   readonly direction: "out";
   readonly target: FlowTarget;
@@ -85,15 +103,21 @@ export class StackHost implements World {
   readonly #rows = new Map<FlowId, OutboundRow | InboundRow>();
   readonly #roomy = new Set<FlowId>();
   readonly #datagrams: DatagramEgress;
+  readonly #datagramIds = new Map<string, FlowId>();
+  #nextDatagramId = DATAGRAM_FLOWS;
   #queries = 0;
   #isClosed = false;
 
   constructor(parts: StackHostParts) {
     this.#parts = parts;
     this.stack = parts.makeStack(this);
-    this.#datagrams = parts.openDatagrams((from, to, payload) =>
-      this.#later(() => this.stack.datagram(from, to, payload, parts.now())),
-    );
+    this.#datagrams = parts.openDatagrams({
+      // As on any link that is full, what finds no room is lost.
+      onReply: (from, to, payload) => {
+        if (parts.isRoomy()) this.#later(() => this.stack.datagram(from, to, payload, parts.now()));
+      },
+      onEvent: (event) => this.#later(() => this.#onDatagrams(event)),
+    });
   }
 
   get flowCount(): number {
@@ -223,12 +247,34 @@ export class StackHost implements World {
     this.#parts.onWork();
   }
 
-  datagram(from: Endpoint, to: Endpoint, payload: Uint8Array): void {
+  datagram(from: Endpoint, to: NamedEndpoint, payload: Uint8Array): void {
     const refused = this.#datagrams.send(from, to, payload);
-    if (!refused) return;
-    const why = refused.refusal === "prohibited" ? "prohibited" : "port";
     // The stack hears of it after its own call.
-    this.#later(() => this.stack.unreachable(from, to, why, this.#parts.now()));
+    if (refused) this.#later(() => this.#unreachable(from, to, refused));
+  }
+
+  #unreachable(from: Endpoint, to: Endpoint, { refusal }: Refused): void {
+    const why = refusal === "prohibited" ? "prohibited" : "port";
+    this.stack.unreachable(from, to, why, this.#parts.now());
+  }
+
+  #onDatagrams(event: DatagramEvent): void {
+    const { from, to } = event;
+    const key = `${from.address} ${from.port} ${to.address} ${to.port}`;
+    const flow = this.#datagramIds.get(key) ?? this.#nextDatagramId++;
+    this.#datagramIds.delete(key);
+    if (event.kind !== "closed") this.#datagramIds.set(key, flow);
+    if (this.#datagramIds.size > MAX_DATAGRAM_IDS)
+      this.#datagramIds.delete(this.#datagramIds.keys().next().value!);
+    const head = { flow, target: { ...to, from }, protocol: "udp" } as const;
+    if (event.kind === "refused") {
+      this.#unreachable(from, to, event.why);
+      this.#parts.onFlow({ kind: "refused", ...head, why: event.why });
+    } else if (event.kind === "opened") this.#parts.onFlow({ kind: "opened", ...head });
+    else {
+      const { sentBytes, receivedBytes } = event;
+      this.#parts.onFlow({ kind: "closed", ...head, why: "done", sentBytes, receivedBytes });
+    }
   }
 
   #later(action: () => void): void {

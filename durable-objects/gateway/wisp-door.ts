@@ -131,10 +131,15 @@ export class WispDoor implements Door {
       return;
     }
     if (!this.#udp) return this.#refuse(id, "blocked");
-    const datagrams = this.#parts.openDatagrams((_from, _to, payload) =>
-      this.#outlet.send(encodeWisp.data(id, payload)),
-    );
-    this.#streams.set(id, { transport, host, port, datagrams, activeMs });
+    const datagrams = this.#parts.openDatagrams({
+      onReply: (_from, _to, payload) => this.#outlet.send(encodeWisp.data(id, payload)),
+      onEvent: ({ kind }) => {
+        const now = this.#streams.get(id);
+        if (kind === "refused" && now === stream) this.#fail(id, stream, "blocked");
+      },
+    });
+    const stream: UdpStream = { transport, host, port, datagrams, activeMs };
+    this.#streams.set(id, stream);
     if (this.#confirms) this.#outlet.send(encodeWisp.continue(id, BUFFER_PACKETS));
   }
 

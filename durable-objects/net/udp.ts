@@ -53,7 +53,8 @@ export class Udp {
     if (this.#serve(ends, from, target, payload, to === "gateway", nowMs)) return "taken";
     if (to === "gateway") return "refused";
     if (udp.destinationPort === ports.https && !this.#takesQuic) return "refused";
-    this.#world.datagram(from, target, payload);
+    const name = this.#services.dns?.nameOf(target.address);
+    this.#world.datagram(from, name === undefined ? target : { ...target, name }, payload);
     return "taken";
   }
 

@@ -49,8 +49,11 @@ export interface World {
   opened(flow: FlowId): void;
   /** A DNS question in wire format (RFC 1035), by UDP or TCP. Answered by `Stack.answer`. */
   resolve(query: QueryId, message: Uint8Array): void;
-  /** A UDP datagram that none of the LAN's own services takes. Answered by `Stack.datagram` or `Stack.unreachable`, or not at all. */
-  datagram(from: Endpoint, to: Endpoint, payload: Uint8Array): void;
+  /**
+   * A UDP datagram that none of the LAN's own services takes, and what DNS told the guest that its destination is called.
+   * Answered by `Stack.datagram` or `Stack.unreachable`, or not at all. `payload` is a view on the guest's frame.
+   */
+  datagram(from: Endpoint, to: Endpoint & { readonly name?: string }, payload: Uint8Array): void;
 }
 
 /** The LAN that the stack presents, and its bounds. Defaults: `lan.ts`. */

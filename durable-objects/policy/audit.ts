@@ -11,6 +11,8 @@ export interface AuditRecord {
   readonly profile: Profile;
   /** `l2`, `tcp`, `tcp-mux`, `wisp`, `port` … */
   readonly by: string;
+  /** Absent: TCP. */
+  readonly protocol?: "udp";
   readonly name?: string;
   readonly address?: string;
   readonly port: number;

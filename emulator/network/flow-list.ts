@@ -29,8 +29,16 @@ export class FlowList {
 }
 
 function rowOf(notice: FlowNotice): FlowRow {
-  const { flow, direction, name, address, port } = notice;
-  const row = { id: flow, direction, host: name ?? address, port, sentBytes: 0, receivedBytes: 0 };
+  const { flow, direction, name, address, port, protocol } = notice;
+  const row = {
+    id: flow,
+    direction,
+    host: name ?? address,
+    port,
+    ...(protocol && { protocol }),
+    sentBytes: 0,
+    receivedBytes: 0,
+  };
   switch (notice.type) {
     case "flow-opened":
       return { ...row, state: "open" };

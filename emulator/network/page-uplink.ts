@@ -1,5 +1,5 @@
 import type { Egress } from "../../durable-objects/gateway/flow.ts";
-import { noDatagrams } from "../../durable-objects/gateway/flow.ts";
+import { noDatagrams } from "../../durable-objects/gateway/guarded-datagrams.ts";
 import { noticeOf } from "../../durable-objects/gateway/flow-notice.ts";
 import { lanStack } from "../../durable-objects/gateway/lan-stack.ts";
 import { localDatagrams } from "../../durable-objects/gateway/local-datagrams.ts";
@@ -63,7 +63,7 @@ export class PageUplink implements Uplink {
       makeStack: (world) =>
         lanStack(world, { config: { ...lanDefaults, secret: parts.secret, epochMs: 0 }, hasHost: true }),
       egress: parts.way.egress,
-      openDatagrams: localDatagrams(names, now, noDatagrams),
+      openDatagrams: localDatagrams(names, now, noDatagrams(now)),
       resolve: parts.resolve,
       transmit: (frame) => this.#transmit(frame),
       isRoomy: () => this.#heldBytes < ROOMY_BYTES,

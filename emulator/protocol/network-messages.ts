@@ -60,6 +60,8 @@ export interface FlowRow {
   readonly host: string;
   readonly port: number;
   readonly direction: "out" | "in";
+  /** Absent: TCP. */
+  readonly protocol?: "udp";
   readonly state: "opening" | "open" | "closed" | "refused";
   /** Payload in bytes, from the guest and to it. */
   readonly sentBytes: number;

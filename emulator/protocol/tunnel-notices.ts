@@ -50,6 +50,8 @@ const flow = {
   name: z.optional(text(253)),
   address: text(45),
   port,
+  /** Absent: TCP. Of UDP a flow is what one port of the guest and one of the world say to each other. */
+  protocol: z.optional(z.literal("udp")),
 };
 
 export const TunnelNotice = z.discriminatedUnion("type", [

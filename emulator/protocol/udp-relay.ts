@@ -80,8 +80,16 @@ export function encodeRelayDatagram(datagram: RelayDatagram): Uint8Array<ArrayBu
   return message;
 }
 
-/** Text messages of the WebSocket carrier `/udp`. */
+/** UDP over IPv4 carries no more (RFC 768, RFC 791). A relay of this house takes it and says so. */
+export const LARGEST_DATAGRAM_BYTES = 65_507;
+
+/**
+ * Text messages of the WebSocket carrier `/udp`. Ours alone, and absent from others' relays: in `ready` the longest payload
+ * (others: 1,200) and whether pings are answered; in `error` the conversation that it is about; `ping` and `pong`, by which
+ * a client that sends much knows how much has arrived.
+ */
 const short = z.string().check(z.maxLength(4096));
+const port = z.number().check(z.int(), z.minimum(0), z.maximum(65_535));
 export const RelayAuth = z.object({
   type: z.literal("auth"),
   token: z.optional(short),
@@ -89,11 +97,40 @@ export const RelayAuth = z.object({
 });
 export type RelayAuth = z.infer<typeof RelayAuth>;
 export const RelayControl = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("ready"), sessionId: short }),
-  z.object({ type: z.literal("error"), code: short, message: short }),
+  z.object({
+    type: z.literal("ready"),
+    sessionId: short,
+    maxPayloadBytes: z.optional(
+      z.number().check(z.int(), z.minimum(MAX_RELAY_PAYLOAD_BYTES), z.maximum(LARGEST_DATAGRAM_BYTES)),
+    ),
+    pings: z.optional(z.boolean()),
+  }),
+  z.object({
+    type: z.literal("error"),
+    code: short,
+    message: short,
+    guestPort: z.optional(port),
+    address: z.optional(z.string().check(z.maxLength(45))),
+    port: z.optional(port),
+  }),
+  z.object({ type: z.literal("ping") }),
+  z.object({ type: z.literal("pong") }),
 ]);
 export type RelayControl = z.infer<typeof RelayControl>;
-/** `code` of an error. The last is our own: a datagram that the platform cannot carry. */
+const RelayText = z.union([RelayAuth, RelayControl]);
+
+/** Null: not one of the messages above. Longer texts are not looked at. */
+export function readRelayText(text: string): z.infer<typeof RelayText> | null {
+  if (text.length > MAX_TEXT_CHARS) return null;
+  try {
+    return RelayText.safeParse(JSON.parse(text)).data ?? null;
+  } catch {
+    return null;
+  }
+}
+const MAX_TEXT_CHARS = 16_384;
+
+/** `code` of an error. The last is our own: a datagram that has no way. */
 export const relayErrors = [
   "unauthorized",
   "too_many_sessions",

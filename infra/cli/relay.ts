@@ -10,6 +10,14 @@ function portArgument(text: string): number {
   return port;
 }
 
+interface RelayFlags {
+  readonly port: number;
+  readonly host: string;
+  readonly token: string;
+  readonly jwtSecret: string;
+  readonly udpFromAnybody: boolean;
+}
+
 export function addRelay(program: Command): void {
   program
     .command("relay")
@@ -21,10 +29,17 @@ export function addRelay(program: Command): void {
       "what clients must show (or VIRGA_RELAY_TOKEN)",
       process.env["VIRGA_RELAY_TOKEN"] ?? "",
     )
-    .action(async ({ port, host, token }: { port: number; host: string; token: string }) => {
+    .option(
+      "--jwt-secret <secret>",
+      "of the tokens that a site mints for UDP: its VIRGA_UDP_RELAY_KEY (or VIRGA_RELAY_JWT_SECRET)",
+      process.env["VIRGA_RELAY_JWT_SECRET"] ?? "",
+    )
+    .option("--udp-from-anybody", "ports of guests hear everybody, not only whom they wrote to", false)
+    .action(async ({ port, host, token, jwtSecret, udpFromAnybody }: RelayFlags) => {
       // Who runs a relay wants a way out: what is on it is bounded by the other rules of egress.
       const env = { VIRGA_EGRESS: "on", ...process.env };
-      const relay = await startRelay({ port, host, token, env });
+      const datagrams = { inbound: udpFromAnybody ? "any" : "address_and_port" } as const;
+      const relay = await startRelay({ port, host, token, jwtSecret, datagrams, env });
       say(`virga relay: ${relay.url} (/l2, /tcp-mux, /wisp/, /tcp, /udp)`);
       await new Promise<void>((resolve) => {
         for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve());

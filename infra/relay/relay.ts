@@ -2,7 +2,7 @@
  * A relay that an operator can run anywhere: the tunnel's doors (frames, multiplexers, Wisp, one connection, datagrams) with
  * the same stack and policy as the objects have, over sockets of this machine, UDP included.
  */
-import { randomBytes, timingSafeEqual } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { type IncomingMessage, type Server, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
@@ -12,8 +12,9 @@ import { DohClient } from "../../durable-objects/doh.ts";
 import { AeroCarrier, aeroDefaults } from "../../durable-objects/gateway/aero-carrier.ts";
 import { type Outlet, noFrames } from "../../durable-objects/gateway/carrier.ts";
 import { type Door, earliest } from "../../durable-objects/gateway/door.ts";
-import { type Egress, type OpenDatagrams } from "../../durable-objects/gateway/flow.ts";
-import { GuardedEgress } from "../../durable-objects/gateway/guarded-egress.ts";
+import type { Destination, Egress, OpenDatagrams, Refused } from "../../durable-objects/gateway/flow.ts";
+import { GuardedDatagrams } from "../../durable-objects/gateway/guarded-datagrams.ts";
+import { type Admission, GuardedEgress } from "../../durable-objects/gateway/guarded-egress.ts";
 import { L2Guest, type Lan, foreignLan, virgaLan } from "../../durable-objects/gateway/l2-guest.ts";
 import { localDatagrams } from "../../durable-objects/gateway/local-datagrams.ts";
 import { MuxDoor } from "../../durable-objects/gateway/mux-door.ts";
@@ -26,23 +27,32 @@ import { VirgaLobby } from "../../durable-objects/gateway/virga-lobby.ts";
 import { WispDoor } from "../../durable-objects/gateway/wisp-door.ts";
 import { guestStack } from "../../durable-objects/guest-stack.ts";
 import { Keeper } from "../../durable-objects/keeper.ts";
+import { parseIp } from "../../durable-objects/net/ip-text.ts";
 import { dnsCodes } from "../../durable-objects/net/dns-message.ts";
 import { headerAnswer } from "../../durable-objects/net/dns-answer.ts";
 import { readSettings } from "../../durable-objects/settings.ts";
 import { doorOf, isRefusal } from "../../worker/doors.ts";
 import { askSystem } from "../stack/doh-bridge.ts";
-import { nodeDatagrams } from "./node-datagrams.ts";
+import { type RelayKeys, hasToken, needsNothing, shownBy } from "./credentials.ts";
+import { type DatagramLimits, datagramLimits, nodeDatagrams } from "./node-datagrams.ts";
 import { NodeWay } from "./node-way.ts";
+import { UdpSessions, admitUdp } from "./udp-sessions.ts";
 
 const MAX_SOCKETS = 1024;
 const MAX_STREAMS = 1024;
 const MESSAGE_BYTES = 2 ** 20;
+/** Of datagrams that wait in a socket for its client to read; what finds no room is lost. */
+const UDP_WAITING_BYTES = 2 ** 20;
+const LOOK_MS = 15_000;
 
 export interface RelayOptions {
   readonly port: number;
   readonly host: string;
   /** Every client must show it. Empty: none is asked for, which is allowed on loopback only. */
   readonly token: string;
+  /** Secret of the tokens that a site mints for its visitors, who may send datagrams only. Empty: none are taken. */
+  readonly jwtSecret?: string;
+  readonly datagrams?: Partial<DatagramLimits>;
   /** Policy and settings, in the variables that the Worker takes too. */
   readonly env: Readonly<Record<string, string | undefined>>;
 }
@@ -54,9 +64,11 @@ export interface Relay {
 const isLoopback = (host: string): boolean => /^(127\.|localhost$|::1$)/.test(host);
 
 export async function startRelay(options: RelayOptions): Promise<Relay> {
-  if (options.token === "" && !isLoopback(options.host))
+  const keys: RelayKeys = { token: options.token, jwtSecret: options.jwtSecret ?? "" };
+  if (needsNothing(keys) && !isLoopback(options.host))
     throw new Error("Without a token a relay listens on loopback only: anybody could use it.");
-  const core = new RelayCore(options.env);
+  const core = new RelayCore(options.env, { ...datagramLimits, ...options.datagrams });
+  const sessions = new UdpSessions();
   const server: Server = createServer((_request, response) => void response.writeHead(426).end());
   const sockets = new WebSocketServer({
     noServer: true,
@@ -71,12 +83,18 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     if (sockets.clients.size >= MAX_SOCKETS) return refuse(429);
     const door = doorOf(requestOf(request));
     if (isRefusal(door)) return refuse(door.status);
-    if (!hasToken(request, options.token)) return refuse(401);
+    // Who may send datagrams is found out behind the upgrade.
+    if (door.door !== "udp" && !hasToken(keys, shownBy(request))) return refuse(401);
     if (door.protocol) chosen.set(request, door.protocol);
     const { protocol: _, ...way } = door;
     const address = request.socket.remoteAddress ?? "";
     const visit: Visit = { ...way, sid: randomBytes(16).toString("hex"), profile: "signed-in", address };
-    return sockets.handleUpgrade(request, socket, head, (webSocket) => void core.serve(visit, webSocket));
+    const serve = async (webSocket: WebSocket): Promise<void> => {
+      if (door.door !== "udp") return core.serve(visit, webSocket);
+      const client = await admitUdp(keys, sessions, request, webSocket);
+      return client ? core.serve({ ...visit, sid: client.sid }, webSocket) : undefined;
+    };
+    return sockets.handleUpgrade(request, socket, head, (webSocket) => void serve(webSocket));
   });
   await new Promise<void>((resolve, reject) => {
     server.on("error", reject).listen(options.port, options.host, resolve);
@@ -101,40 +119,31 @@ function requestOf(request: IncomingMessage): Request {
   return new Request(new URL(request.url ?? "/", "http://relay"), { headers });
 }
 
-function hasToken(request: IncomingMessage, token: string): boolean {
-  if (token === "") return true;
-  const shown =
-    /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? "")?.[1] ??
-    new URL(request.url ?? "/", "http://relay").searchParams.get("token") ??
-    "";
-  const [ours, theirs] = [Buffer.from(token), Buffer.from(shown)];
-  return ours.length === theirs.length && timingSafeEqual(ours, theirs);
-}
-
 /** What all sockets of a relay share: one policy, one way to names, the sessions that wait for their next socket. */
 class RelayCore {
   readonly #egress: Egress;
-  readonly #openDatagrams: OpenDatagrams;
+  readonly #keeper: Keeper;
+  readonly #names: Names;
+  readonly #limits: DatagramLimits;
   readonly #ask: (message: Uint8Array) => Promise<Uint8Array>;
   readonly #counts = noFrames();
   readonly #lobby: VirgaLobby<L2Guest<VirgaCarrier>>;
   readonly #lines = new Set<Line>();
 
-  constructor(env: RelayOptions["env"]) {
+  constructor(env: RelayOptions["env"], limits: DatagramLimits) {
+    this.#limits = limits;
     const settings = readSettings(env);
     const doh = new DohClient(settings.VIRGA_DOH_UPSTREAMS);
     this.#ask =
       settings.VIRGA_DOH_UPSTREAMS.length > 0
         ? (message) => doh.ask(message)
         : async (message) => (await askSystem(message)) ?? headerAnswer(message, dnsCodes.serverFailure);
-    const names = new Names(this.#ask, Date.now);
-    const keeper = new Keeper(env, settings, names, { fetch: false, relay: true });
+    const names = (this.#names = new Names(this.#ask, Date.now));
+    const keeper = (this.#keeper = new Keeper(env, settings, names, { fetch: false, relay: true }));
     keeper.visit = { door: "tcp-mux", sid: "relay", profile: "signed-in", address: "" };
     // What the platform forbids to a Worker is no different from anything else here.
     const way = new NodeWay();
     this.#egress = new GuardedEgress(keeper, { connect: way, relay: way, fetch: way });
-    const judge = (address: string, port: number) => keeper.judgeDatagram(address, port);
-    this.#openDatagrams = localDatagrams(names, Date.now, nodeDatagrams(judge));
     this.#lobby = new VirgaLobby({
       make: (onOpen, snapshot) => this.#guest(new VirgaCarrier(this.#counts, onOpen, snapshot), virgaLan),
       freshSession: () => randomBytes(16),
@@ -148,9 +157,9 @@ class RelayCore {
 
   #guest<C extends VirgaCarrier | AeroCarrier | RawCarrier>(carrier: C, lan: Lan): L2Guest<C> {
     const guest: L2Guest<C> = new L2Guest(carrier, {
-      makeStack: (world) => guestStack(world, lan, false),
+      makeStack: (world) => guestStack(world, lan, { hasHost: false, takesQuic: true }),
       egress: this.#egress,
-      openDatagrams: this.#openDatagrams,
+      openDatagrams: this.#datagrams(),
       resolve: this.#ask,
       onFlow: () => {},
       onWork: () => {
@@ -162,9 +171,40 @@ class RelayCore {
     return guest;
   }
 
+  /**
+   * One client's datagrams, judged by the relay's policy and bounded by its limits. Names, which Wisp knows, are looked up.
+   */
+  #datagrams(onAbuse = () => {}): OpenDatagrams {
+    const admitDatagrams = async ({ host, port }: Destination): Promise<Admission | Refused> => {
+      const addresses = parseIp(host) ? [host] : await this.#names.addresses(host);
+      const address = addresses[0] ?? host;
+      const refused = this.#keeper.judgeDatagram(address, port);
+      return (
+        refused ?? { via: "relay", host: address, port, onDialled() {}, onBytes: () => true, onClosed() {} }
+      );
+    };
+    const sockets = nodeDatagrams(this.#limits, onAbuse);
+    const guarded = new GuardedDatagrams({ admitDatagrams }, sockets, Date.now);
+    return localDatagrams(this.#names, Date.now, (sink) => {
+      const datagrams = guarded.open(sink);
+      const look = setInterval(() => guarded.onTime(), LOOK_MS).unref();
+      return {
+        send: (from, to, payload) => datagrams.send(from, to, payload),
+        close() {
+          clearInterval(look);
+          datagrams.close();
+        },
+      };
+    });
+  }
+
   async serve(visit: Visit, socket: WebSocket): Promise<void> {
+    const isUdp = visit.door === "udp";
     const outlet: Outlet = {
-      send: (message) => socket.send(message),
+      send: (message) => {
+        const isLost = isUdp && typeof message !== "string" && socket.bufferedAmount > UDP_WAITING_BYTES;
+        if (!isLost) socket.send(message);
+      },
       close: (code, reason) => socket.close(code, reason),
     };
     const door = await this.#open(visit, outlet);
@@ -182,11 +222,13 @@ class RelayCore {
       this.#lines.delete(line);
     });
     line.arm();
+    socket.resume();
   }
 
   async #open(visit: Visit, outlet: Outlet): Promise<Door | null> {
     const now = Date.now;
-    const [egress, openDatagrams] = [this.#egress, this.#openDatagrams];
+    const egress = this.#egress;
+    const openDatagrams = this.#datagrams(() => outlet.close(1008, "too many datagrams"));
     switch (visit.door) {
       case "virga":
         return this.#lobby.open(outlet);

@@ -6,6 +6,7 @@ import { WebSocket } from "ws";
 import { TcpMuxParser, encodeTcpMux } from "#protocol/tcp-mux.ts";
 import { decodeRelayDatagram, encodeRelayDatagram } from "#protocol/udp-relay.ts";
 import { type Relay, startRelay } from "../../infra/relay/relay.ts";
+import { mintRelayToken } from "../../worker/relay-token.ts";
 import {
   type LoopbackServer,
   echoServer,
@@ -14,15 +15,18 @@ import {
   sha256,
   sourceServer,
 } from "../support/loopback.ts";
+import { GuestDatagrams, udpEcho } from "../support/guest-datagrams.ts";
 import { VirgaGuest, frameGuest } from "../support/net-guest.ts";
+import { TestSocket } from "../support/tunnel-site.ts";
 
 const MiB = 2 ** 20;
 const file = pattern(4 * MiB, 9);
 const env = { VIRGA_EGRESS: "open-loopback", VIRGA_AUDIT: "off" };
+const JWT_SECRET = "a secret of site and relay";
 let relay: Relay;
 const servers = {} as Record<"echo" | "source" | "hash", LoopbackServer>;
 beforeAll(async () => {
-  relay = await startRelay({ port: 0, host: "127.0.0.1", token: "secret", env });
+  relay = await startRelay({ port: 0, host: "127.0.0.1", token: "secret", jwtSecret: JWT_SECRET, env });
   Object.assign(servers, {
     echo: await echoServer(),
     source: await sourceServer(file),
@@ -111,6 +115,91 @@ describe("the relay", () => {
     expect([back?.version, back?.guestPort, Buffer.from(back!.payload).toString()]).toEqual([2, 4000, "cba"]);
     socket.terminate();
     world.close();
+  });
+
+  test("carries a guest's own datagrams, names and all", () =>
+    withGuest(async ({ guest }) => {
+      const echo = await udpEcho();
+      const udp = new GuestDatagrams(guest);
+      udp.send(4000, "127.0.0.1", echo.port, "abc");
+      expect(await udp.next()).toMatchObject({ toPort: 4000, payload: Buffer.from("cba") });
+      udp.send(4000, "10.1.1.1", echo.port, "abc");
+      expect(await udp.next()).toEqual({ icmp: "prohibited", toPort: echo.port });
+      echo.close();
+    }));
+
+  describe("/udp for who has a site's token", () => {
+    const ask = { version: 1, guestPort: 5000, remoteIp: Uint8Array.of(127, 0, 0, 1) } as const;
+    const iat = Math.floor(Date.now() / 1000);
+    const tokenOf = (sid: string, secret = JWT_SECRET): Promise<string> =>
+      mintRelayToken(secret, { sid, iat, exp: iat + 300 });
+    const open = (query = ""): Promise<TestSocket> =>
+      TestSocket.open({ url: new URL(relay.url) }, `/udp${query}`);
+    const told = async (socket: TestSocket): Promise<unknown> => JSON.parse((await socket.next()) as string);
+
+    test("opens, answers pings, and is one session at a time", async () => {
+      const echo = await udpEcho();
+      const token = await tokenOf("one");
+      const socket = await open(`?token=${token}`);
+      expect(await told(socket)).toEqual({
+        type: "ready",
+        sessionId: "one",
+        maxPayloadBytes: 65_507,
+        pings: true,
+      });
+      socket.send(encodeRelayDatagram({ ...ask, remotePort: echo.port, payload: Buffer.from("ab") })!);
+      const answer = decodeRelayDatagram(new Uint8Array((await socket.next()) as Buffer));
+      expect([answer?.version, Buffer.from(answer!.payload).toString()]).toEqual([1, "ba"]);
+      socket.send(JSON.stringify({ type: "ping" }));
+      expect(await socket.next()).toBe('{"type":"pong"}');
+      const second = await open();
+      second.send(JSON.stringify({ type: "auth", token }));
+      expect(await told(second)).toMatchObject({ type: "error", code: "session_already_active" });
+      expect((await second.untilClosed()).code).toBe(1008);
+      socket.drop();
+      echo.close();
+    });
+
+    test("says of which conversation a refusal is", async () => {
+      const socket = await open("?apiKey=secret");
+      expect(await told(socket)).toMatchObject({ type: "ready" });
+      const remoteIp = Uint8Array.of(10, 1, 1, 1);
+      socket.send(encodeRelayDatagram({ ...ask, remoteIp, remotePort: 99, payload: Buffer.from("ab") })!);
+      expect(await told(socket)).toMatchObject({
+        code: "unsupported_destination",
+        guestPort: 5000,
+        address: "10.1.1.1",
+        port: 99,
+      });
+      socket.drop();
+    });
+
+    test("does not open with another one, nor does that token open another door", async () => {
+      const socket = await open(`?token=${await tokenOf("two", "another secret")}`);
+      expect(await told(socket)).toMatchObject({ type: "error", code: "unauthorized" });
+      expect((await socket.untilClosed()).code).toBe(1008);
+      const path = `/tcp-mux?token=${await tokenOf("three")}`;
+      await expect(TestSocket.open({ url: new URL(relay.url) }, path, ["aero-tcp-mux-v1"])).rejects.toThrow(
+        "401",
+      );
+    });
+  });
+
+  test("cuts off who goes on beyond the limits of datagrams", async () => {
+    const datagrams = { datagramsPerSecond: 1, violations: 10 };
+    const small = await startRelay({ port: 0, host: "127.0.0.1", token: "", datagrams, env });
+    const socket = await TestSocket.open({ url: new URL(small.url) }, "/udp");
+    const remoteIp = Uint8Array.of(127, 0, 0, 1);
+    const datagram = {
+      version: 1,
+      guestPort: 5000,
+      remoteIp,
+      remotePort: 9,
+      payload: Buffer.from("x"),
+    } as const;
+    for (let i = 0; i < 40; i++) socket.send(encodeRelayDatagram(datagram)!);
+    expect((await socket.untilClosed()).code).toBe(1008);
+    await small.close();
   });
 
   test("asks for its token, and without one listens on loopback only", async () => {

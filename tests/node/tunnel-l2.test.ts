@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { closedPort, echoServer, hashServer, pattern, sha256, sourceServer } from "../support/loopback.ts";
+import { GuestDatagrams } from "../support/guest-datagrams.ts";
 import { VirgaGuest, frameGuest } from "../support/net-guest.ts";
 import { loopbackServers } from "../support/loopback-servers.ts";
 import { TestSocket, tunnelSite, visitorHeaders } from "../support/tunnel-site.ts";
@@ -54,6 +55,19 @@ describe("virga-l2-v1", () => {
       await expect(forbidden.whole()).rejects.toThrow("reset");
       const codes = tunnel.notices.flatMap((notice) => (notice.type === "flow-refused" ? [notice.code] : []));
       expect(codes).toEqual(["refused", "private-address"]);
+    }));
+
+  test("without a relay for UDP the guest hears that nobody is there, and the page why", () =>
+    withGuest(async (tunnel) => {
+      const udp = new GuestDatagrams(tunnel.guest);
+      for (let i = 0; i < 2; i++) {
+        udp.send(4000, "192.0.2.7", 9999, "x");
+        expect(await udp.next()).toEqual({ icmp: "port", toPort: 9999 });
+      }
+      const refused = tunnel.notices.filter(({ type }) => type === "flow-refused");
+      expect(refused).toMatchObject([
+        { protocol: "udp", code: "no-udp", port: 9999, problem: expect.stringContaining("relay") },
+      ]);
     }));
 
   test("a lost socket loses nothing: the session goes on with the next one", () =>

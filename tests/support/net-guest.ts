@@ -188,20 +188,22 @@ const portOf = (frame: Uint8Array): number | undefined => {
  */
 export class NetGuest {
   readonly address: string;
-  readonly #mac: Uint8Array;
+  readonly mac: Uint8Array;
   readonly client: Side;
   readonly #send: (frame: Uint8Array) => void;
   readonly #flush: () => void;
   readonly #servers = new Map<number, Side>();
   #timer: NodeJS.Timeout | undefined;
   isGone = false;
+  /** Sees every frame first; what it takes (true) nobody else sees. */
+  onFrame: ((frame: Uint8Array) => boolean) | undefined;
 
   constructor(send: (frame: Uint8Array) => void, flush: () => void, address = "10.0.2.15") {
     this.#send = send;
     this.#flush = flush;
     this.address = address;
-    this.#mac = Uint8Array.of(2, 0, 0, 0, 1, parseIp(address)![3]!);
-    const lan = { mac: this.#mac, gateway: address, prefixLength: 0 };
+    this.mac = Uint8Array.of(2, 0, 0, 0, 1, parseIp(address)![3]!);
+    const lan = { mac: this.mac, gateway: address, prefixLength: 0 };
     this.client = new Side(lan, send, () => this.turn());
   }
 
@@ -212,14 +214,14 @@ export class NetGuest {
   listen(port: number, peer: string, accept: (connection: GuestConnection, port: number) => void): void {
     const bytes = parseIp(peer)!;
     const gateway = [...bytes.subarray(0, 3), bytes[3]! ^ 3].join(".");
-    const lan = { mac: this.#mac, gateway, prefixLength: 30 };
+    const lan = { mac: this.mac, gateway, prefixLength: 30 };
     this.#servers.set(port, new Side(lan, this.#send, () => this.turn(), accept));
   }
 
   /** `mac`: where the address is, if not behind the gateway. */
   knows(address: string, mac: Uint8Array = GATEWAY_MAC): void {
     const frame = new Uint8Array(42);
-    frame.set(this.#mac, 0);
+    frame.set(this.mac, 0);
     frame.set(mac, 6);
     // An ARP request (RFC 826) from that address for somebody else: only its sender is learnt.
     frame.set([8, 6, 0, 1, 8, 0, 6, 4, 0, 1], 12);
@@ -246,9 +248,16 @@ export class NetGuest {
 
   onFrames(frames: readonly Uint8Array[]): void {
     for (const frame of frames) {
+      if (this.onFrame?.(frame)) continue;
       const server = this.#servers.get(portOf(frame) ?? 0);
       (server ?? this.client).stack.onFrame(frame, now());
     }
+    this.turn();
+  }
+
+  /** A frame beside the guest's TCP. */
+  sendFrame(frame: Uint8Array): void {
+    this.#send(frame);
     this.turn();
   }
 

@@ -56,7 +56,7 @@ export class TestSocket {
 
   /** Rejects with the HTTP status where there is no upgrade. */
   static open(
-    site: TunnelSite,
+    site: Pick<TunnelSite, "url">,
     path: string,
     protocols: string[] = [],
     headers: Record<string, string> = {},
@@ -99,7 +99,7 @@ export class TestSocket {
 }
 
 /** Headers of a visitor with a session, so that all sockets meet the same Tunnel. */
-export async function visitorHeaders(site: TunnelSite): Promise<Record<string, string>> {
+export async function visitorHeaders(site: Pick<TunnelSite, "url">): Promise<Record<string, string>> {
   const response = await fetch(new URL("/session", site.url), { method: "POST" });
   await response.arrayBuffer();
   const [cookie = ""] = response.headers.getSetCookie();
