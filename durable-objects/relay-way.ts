@@ -1,5 +1,5 @@
 import type { Outlet } from "./gateway/carrier.ts";
-import type { Destination, Egress, FlowSink, Outflow } from "./gateway/flow.ts";
+import type { Destination, Egress, FlowSink, Outflow, Refused } from "./gateway/flow.ts";
 import { LateFlow } from "./gateway/late-flow.ts";
 import { MuxClient } from "./gateway/mux-client.ts";
 import { WispClient } from "./gateway/wisp-client.ts";
@@ -7,6 +7,10 @@ import { TCP_MUX } from "#protocol/tcp-mux.ts";
 
 /** Without streams for so long the relay's socket is closed: an open one keeps the object awake. */
 const IDLE_MS = 10_000;
+/** A relay that has not answered the upgrade by then is none. */
+const OPEN_MS = 10_000;
+/** How often the client is looked after. */
+const LOOK_MS = 1000;
 
 type Client = MuxClient | WispClient;
 
@@ -23,47 +27,54 @@ export class RelayWay implements Egress {
 
   dial(to: Destination, sink: FlowSink): Outflow {
     const flow = new LateFlow();
-    this.#client ??= this.#connect();
+    this.#client ??= this.#connect(() => (this.#client = undefined));
     this.#client.then(
       (client) => flow.attach(client.dial(to, sink)),
       () => {
-        this.#client = undefined;
         flow.attach(null);
-        sink.onRefused({
-          refusal: "unreachable",
-          code: "unreachable",
-          sentence: "The operator's relay does not answer.",
-        });
+        sink.onRefused(noRelay);
       },
     );
     return flow;
   }
 
-  async #connect(): Promise<Client> {
+  /** `forget` is called once, when this socket is no use any more: the next dial makes another. */
+  async #connect(forget: () => void): Promise<Client> {
     const isWisp = new URL(this.#url).pathname.endsWith("/");
-    const url = this.#url.replace(/^ws/, "http");
-    const headers = new Headers({ upgrade: "websocket" });
-    if (!isWisp) headers.set("sec-websocket-protocol", TCP_MUX);
-    if (this.#token !== "") headers.set("authorization", `Bearer ${this.#token}`);
-    const { webSocket, status } = await fetch(url, { headers });
-    if (!webSocket) throw new Error(`The relay answered ${status}.`);
+    let webSocket: WebSocket;
+    try {
+      webSocket = await this.#upgrade(isWisp);
+    } catch (error) {
+      forget();
+      throw error;
+    }
     webSocket.accept();
     webSocket.binaryType = "arraybuffer";
     const outlet: Outlet = {
-      send: (message) => webSocket.send(message),
-      close: (code, reason) => webSocket.close(code, reason),
+      send(message) {
+        if (isOpen(webSocket)) webSocket.send(message);
+      },
+      close(code, reason) {
+        if (isOpen(webSocket)) webSocket.close(code, reason);
+        // A relay that hangs does not answer the close either.
+        gone();
+      },
     };
     const client = isWisp ? new WispClient(outlet) : new MuxClient(outlet, Date.now);
+    let isGone = false;
     const gone = (): void => {
-      this.#client = undefined;
-      clearInterval(idle);
+      if (isGone) return;
+      isGone = true;
+      forget();
+      clearInterval(looking);
       client.onClosed();
     };
-    const idle = setInterval(() => {
-      if (client.streamCount > 0) return;
-      gone();
-      webSocket.close(1000, "idle");
-    }, IDLE_MS);
+    let idleSinceMs = Date.now();
+    const looking = setInterval(() => {
+      if (client instanceof MuxClient) client.onTime();
+      if (client.streamCount > 0) idleSinceMs = Date.now();
+      if (Date.now() - idleSinceMs >= IDLE_MS) outlet.close(1000, "idle");
+    }, LOOK_MS);
     webSocket.addEventListener("message", ({ data }) =>
       client.onMessage(typeof data === "string" ? data : new Uint8Array(data as ArrayBuffer)),
     );
@@ -71,4 +82,29 @@ export class RelayWay implements Egress {
     webSocket.addEventListener("error", gone);
     return client;
   }
+
+  async #upgrade(isWisp: boolean): Promise<WebSocket> {
+    const url = this.#url.replace(/^ws/, "http");
+    const headers = new Headers({ upgrade: "websocket" });
+    if (!isWisp) headers.set("sec-websocket-protocol", TCP_MUX);
+    if (this.#token !== "") headers.set("authorization", `Bearer ${this.#token}`);
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), OPEN_MS);
+    try {
+      const { webSocket, status } = await fetch(url, { headers, signal: late.signal });
+      if (!webSocket) throw new Error(`The relay answered ${status}.`);
+      return webSocket;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
 }
+
+const noRelay: Refused = {
+  refusal: "unreachable",
+  code: "unreachable",
+  sentence: "The operator's relay does not answer.",
+};
+
+/** A socket that is closing takes nothing. */
+const isOpen = (socket: WebSocket): boolean => socket.readyState === WebSocket.OPEN;

@@ -11,6 +11,8 @@ export interface Pipe {
 const READ_BYTES = 64 * 1024;
 /** A read that filled less than this is copied, so that what the stack keeps is not mostly empty buffer. */
 const COPY_BELOW_BYTES = 16 * 1024;
+/** How long what is being written may still take when a connection is dropped. */
+const LINGER_MS = 5000;
 
 /**
  * One flow over a pipe that is being made. Reads only what was granted; gathers what is written while a write is under
@@ -84,7 +86,14 @@ export class StreamFlow implements Outflow {
     this.#queue = [];
     this.#wake?.();
     void this.#reader?.cancel().catch(() => {});
-    void this.#writer?.abort().catch(() => {});
+    const writer = this.#writer;
+    // Aborting a socket's writable leaves the connection open in workerd, closing it does not. A peer that takes nothing
+    // keeps a write under way, which only an abort ends.
+    const lingering = setTimeout(() => void writer?.abort().catch(() => {}), LINGER_MS);
+    void writer
+      ?.close()
+      .catch(() => {})
+      .finally(() => clearTimeout(lingering));
     this.#free();
   }
 

@@ -1,12 +1,21 @@
-import { type TcpMuxFrame, TcpMuxParser, encodeTcpMux, tcpMuxErrors } from "#protocol/tcp-mux.ts";
+import {
+  type TcpMuxFrame,
+  TcpMuxParser,
+  encodeTcpMux,
+  tcpMuxCloses,
+  tcpMuxErrors,
+} from "#protocol/tcp-mux.ts";
 import type { Outlet } from "./carrier.ts";
 import type { Destination, Egress, FlowSink, Outflow, Refused } from "./flow.ts";
 import { Pacer } from "./pacer.ts";
-import { type RelayBounds, RelayStream, relayBounds } from "./relay-stream.ts";
+import { type Held, type RelayBounds, RelayStream, relayBounds } from "./relay-stream.ts";
 
 const DATA_BYTES = 64 * 1024;
 /** The relay's PING has not been answered for so long: the stream for which most waits is cut, before the relay gives all up. */
 const LATE_MS = 5000;
+/** A relay that has said nothing for so long is asked by PING, and after the second span it is taken for gone. */
+const QUIET_MS = 15_000;
+const GONE_MS = 30_000;
 
 interface Waiting {
   readonly bytes: Uint8Array;
@@ -24,17 +33,20 @@ export class MuxClient implements Egress {
   readonly #parser = new TcpMuxParser();
   readonly #streams = new Map<number, RelayStream>();
   readonly #pacer = new Pacer();
+  readonly #held: Held = { bytes: 0 };
   #next = 1;
   #waiting: Waiting[] = [];
   #pongs: Uint8Array[] = [];
   /** Since when a PING waits for its answer. */
   #lateSinceMs: number | undefined;
+  #heardMs: number;
   #isClosed = false;
 
   constructor(outlet: Outlet, now: () => number, bounds: RelayBounds = relayBounds) {
     this.#outlet = outlet;
     this.#bounds = bounds;
     this.#now = now;
+    this.#heardMs = now();
   }
 
   get streamCount(): number {
@@ -43,9 +55,11 @@ export class MuxClient implements Egress {
 
   dial({ host, port }: Destination, sink: FlowSink): Outflow {
     const id = this.#next++;
-    const stream = new RelayStream(sink, this.#bounds.streamBytes);
-    this.#streams.set(id, stream);
-    this.#outlet.send(encodeTcpMux.open(id, host, port));
+    const stream = new RelayStream(sink, this.#bounds.streamBytes, this.#held);
+    if (!this.#isClosed) {
+      this.#streams.set(id, stream);
+      this.#outlet.send(encodeTcpMux.open(id, host, port));
+    }
     void Promise.resolve().then(() => {
       if (this.#streams.has(id)) sink.onOpen();
       else if (this.#isClosed) sink.onRefused(gone);
@@ -101,6 +115,7 @@ export class MuxClient implements Egress {
   }
 
   onMessage(message: Uint8Array | string): void {
+    this.#heardMs = this.#now();
     const { frames, close } = this.#parser.push(message);
     for (const frame of frames) this.#onFrame(frame);
     if (!close) return;
@@ -112,7 +127,7 @@ export class MuxClient implements Egress {
     const stream = this.#streams.get(frame.stream);
     switch (frame.type) {
       case "data":
-        if (stream && !stream.arrive(frame.bytes)) this.#break(frame.stream, stream);
+        if (stream && !stream.arrive(frame.bytes)) this.#cut(frame.stream, stream);
         return;
       case "close":
         if (stream && frame.rst) this.#break(frame.stream, stream);
@@ -139,27 +154,35 @@ export class MuxClient implements Egress {
   get isLate(): boolean {
     return this.#lateSinceMs !== undefined;
   }
+  /** Wanted every second or so while there are streams. */
   onTime(): void {
     this.#answer();
+    const quietMs = this.#now() - this.#heardMs;
+    if (this.#isClosed || this.#streams.size === 0 || quietMs < QUIET_MS) return;
+    if (quietMs >= GONE_MS) {
+      this.#outlet.close(tcpMuxCloses.internal, "the relay does not answer");
+      this.onClosed();
+    } else if (this.#pacer.ask(this.#now(), true)) this.#outlet.send(encodeTcpMux.ping(new Uint8Array(4)));
   }
 
   /** PONG when the streams have room: the relay's pace is ours. */
   #answer(): void {
     if (this.#pongs.length === 0) return;
-    let queued = 0;
-    let most: [number, RelayStream] | undefined;
-    for (const entry of this.#streams) {
-      queued += entry[1].queuedBytes;
-      if (entry[1].queuedBytes > (most?.[1].queuedBytes ?? 0)) most = entry;
-    }
-    if (queued > this.#bounds.lateBytes && most) {
+    if (this.#held.bytes > this.#bounds.lateBytes) {
       this.#lateSinceMs ??= this.#now();
       if (this.#now() - this.#lateSinceMs < LATE_MS) return;
-      this.#outlet.send(encodeTcpMux.close(most[0], "rst"));
-      this.#break(...most);
+      let most: [number, RelayStream] | undefined;
+      for (const entry of this.#streams)
+        if (entry[1].queuedBytes > (most?.[1].queuedBytes ?? 0)) most = entry;
+      if (most) this.#cut(...most);
     }
     this.#lateSinceMs = undefined;
     for (const bytes of this.#pongs.splice(0)) this.#outlet.send(encodeTcpMux.pong(bytes));
+  }
+
+  #cut(id: number, stream: RelayStream): void {
+    this.#outlet.send(encodeTcpMux.close(id, "rst"));
+    this.#break(id, stream);
   }
 
   #break(id: number, stream: RelayStream): void {
@@ -184,7 +207,11 @@ export class MuxClient implements Egress {
     const streams = [...this.#streams.values()];
     this.#streams.clear();
     this.#waiting = [];
-    for (const stream of streams) stream.sink.onBroken();
+    this.#pongs = [];
+    for (const stream of streams) {
+      stream.drop();
+      stream.sink.onBroken();
+    }
   }
 }
 

@@ -6,23 +6,36 @@ export interface RelayBounds {
   readonly streamBytes: number;
   /** Of all streams together. More, and the relay's PING is not answered, so that it stops reading; Wisp has no such means. */
   readonly lateBytes: number;
+  /** Of all streams together. More, and the stream for which most waits is cut. */
+  readonly totalBytes: number;
 }
-/** For an object, which has 128 MB for everything. */
-export const relayBounds: RelayBounds = { streamBytes: 4 * 2 ** 20, lateBytes: 512 * 1024 };
+/** For an object, which has 128 MB for everything. A relay of tcp-mux runs at most 1 MiB past `lateBytes`. */
+export const relayBounds: RelayBounds = {
+  streamBytes: 24 * 2 ** 20,
+  lateBytes: 8 * 2 ** 20,
+  totalBytes: 32 * 2 ** 20,
+};
+
+/** What waits in all streams of one socket. */
+export interface Held {
+  bytes: number;
+}
 
 /** One stream of a relay's socket: holds what arrives until it is asked for. */
 export class RelayStream {
   readonly sink: FlowSink;
   readonly #bytes: number;
+  readonly #held: Held;
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
   #granted = 0;
   #isEnded = false;
   #isDelivering = false;
 
-  constructor(sink: FlowSink, bytes: number) {
+  constructor(sink: FlowSink, bytes: number, held: Held) {
     this.sink = sink;
     this.#bytes = bytes;
+    this.#held = held;
   }
 
   get queuedBytes(): number {
@@ -34,6 +47,7 @@ export class RelayStream {
     if (this.#queuedBytes + bytes.length > this.#bytes) return false;
     this.#queue.push(bytes);
     this.#queuedBytes += bytes.length;
+    this.#held.bytes += bytes.length;
     this.#deliver();
     return true;
   }
@@ -47,6 +61,7 @@ export class RelayStream {
   }
   drop(): void {
     this.#queue = [];
+    this.#held.bytes -= this.#queuedBytes;
     this.#queuedBytes = 0;
     this.#granted = 0;
   }
@@ -62,6 +77,7 @@ export class RelayStream {
       else this.#queue[0] = first.subarray(part.length);
       this.#granted -= part.length;
       this.#queuedBytes -= part.length;
+      this.#held.bytes -= part.length;
       this.sink.onBytes(part);
     }
     this.#isDelivering = false;

@@ -1,7 +1,7 @@
 import { decodeWisp, encodeWisp, wispCloseReasons } from "#protocol/wisp.ts";
 import type { Outlet } from "./carrier.ts";
 import type { Destination, Egress, FlowSink, Outflow, Refused } from "./flow.ts";
-import { type RelayBounds, RelayStream, relayBounds } from "./relay-stream.ts";
+import { type Held, type RelayBounds, RelayStream, relayBounds } from "./relay-stream.ts";
 
 const PACKET_BYTES = 16 * 1024;
 
@@ -19,6 +19,7 @@ export class WispClient implements Egress {
   readonly #outlet: Outlet;
   readonly #bounds: RelayBounds;
   readonly #streams = new Map<number, Stream>();
+  readonly #held: Held = { bytes: 0 };
   #next = 1;
   /** Credit of a new stream; 0 until the server has said it. */
   #buffer = 0;
@@ -35,10 +36,12 @@ export class WispClient implements Egress {
 
   dial({ host, port }: Destination, sink: FlowSink): Outflow {
     const id = this.#next++;
-    const relay = new RelayStream(sink, this.#bounds.streamBytes);
+    const relay = new RelayStream(sink, this.#bounds.streamBytes, this.#held);
     const stream: Stream = { id, relay, credit: this.#buffer, waiting: [], isFinished: false };
-    this.#streams.set(id, stream);
-    this.#outlet.send(encodeWisp.connect(id, "tcp", host, port));
+    if (!this.#isClosed) {
+      this.#streams.set(id, stream);
+      this.#outlet.send(encodeWisp.connect(id, "tcp", host, port));
+    }
     void Promise.resolve().then(() => {
       if (this.#streams.has(id)) sink.onOpen();
       else if (this.#isClosed) sink.onRefused(refusedBy(wispCloseReasons.networkError));
@@ -83,10 +86,22 @@ export class WispClient implements Egress {
       stream.credit = value.packets;
       this.#drain(stream);
     } else if (value.type === "data") {
-      if (stream.relay.arrive(value.bytes)) return;
-      this.#outlet.send(encodeWisp.close(value.stream, "throttled"));
-      this.#end(stream, wispCloseReasons.throttled);
+      if (!stream.relay.arrive(value.bytes)) this.#cut(stream);
+      else if (this.#held.bytes > this.#bounds.totalBytes) this.#cut(this.#slowest(stream));
     } else if (value.type === "close") this.#end(stream, value.reason);
+  }
+
+  /** The stream for which most waits. */
+  #slowest(first: Stream): Stream {
+    let most = first;
+    for (const stream of this.#streams.values())
+      if (stream.relay.queuedBytes > most.relay.queuedBytes) most = stream;
+    return most;
+  }
+
+  #cut(stream: Stream): void {
+    this.#outlet.send(encodeWisp.close(stream.id, "throttled"));
+    this.#end(stream, wispCloseReasons.throttled);
   }
 
   #begin(packets: number): void {
@@ -110,7 +125,10 @@ export class WispClient implements Egress {
     this.#isClosed = true;
     const streams = [...this.#streams.values()];
     this.#streams.clear();
-    for (const stream of streams) stream.relay.sink.onBroken();
+    for (const { relay } of streams) {
+      relay.drop();
+      relay.sink.onBroken();
+    }
   }
 }
 

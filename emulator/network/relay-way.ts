@@ -15,7 +15,11 @@ const LAST_RETRY_MS = 15_000;
 const OPEN_TIMEOUT_MS = 10_000;
 const MAX_WAITING = 1024;
 /** A page has more room than an object, and its guest is slower than the relay. */
-const BOUNDS: RelayBounds = { streamBytes: 64 * 2 ** 20, lateBytes: 16 * 2 ** 20 };
+const BOUNDS: RelayBounds = {
+  streamBytes: 64 * 2 ** 20,
+  lateBytes: 16 * 2 ** 20,
+  totalBytes: 128 * 2 ** 20,
+};
 const LATE_LOOK_MS = 1000;
 
 export interface RelayHost {

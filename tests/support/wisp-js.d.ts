@@ -16,6 +16,8 @@ declare module "@mercuryworkshop/wisp-js/client" {
     onclose: (reason: number) => void;
     send(data: Uint8Array): void;
     close(): void;
+    /** What waits for credit. */
+    readonly send_buffer: readonly Uint8Array[];
   }
   export const client: {
     ClientConnection: new (
@@ -25,6 +27,9 @@ declare module "@mercuryworkshop/wisp-js/client" {
       onopen: () => void;
       onclose: () => void;
       onerror: () => void;
+      /** 1 where the server has not said INFO. */
+      readonly wisp_version: number;
+      readonly udp_enabled: boolean;
       create_stream(host: string, port: number, type?: "tcp" | "udp"): WispStream;
       close(): void;
     };

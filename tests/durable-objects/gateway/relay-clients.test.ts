@@ -37,7 +37,7 @@ class Sent {
   close(): void {}
 }
 
-const bounds = { streamBytes: 1000, lateBytes: 100 };
+const bounds = { streamBytes: 1000, lateBytes: 100, totalBytes: 1500 };
 const to = { host: "192.0.2.1", port: 80 };
 const settle = (): Promise<void> => Promise.resolve();
 
@@ -58,6 +58,35 @@ describe("Wisp's client", () => {
     expect(other.pieces).toHaveLength(1);
     expect(client.streamCount).toBe(1);
   });
+
+  test("when all streams together hold too much, the one that holds most is closed", async () => {
+    const [outlet, slowest, slow] = [new Sent(), new Told(), new Told()];
+    const client = new WispClient(outlet, bounds);
+    client.onMessage(encodeWisp.continue(0, 8));
+    client.dial(to, slowest);
+    client.dial(to, slow);
+    await settle();
+    client.onMessage(encodeWisp.data(1, new Uint8Array(900)));
+    client.onMessage(encodeWisp.data(2, new Uint8Array(600)));
+    expect(client.streamCount).toBe(2);
+    client.onMessage(encodeWisp.data(2, new Uint8Array(1)));
+    expect([slowest.words.at(-1), slow.words.at(-1)]).toEqual(["broken", "open"]);
+    // What the closed one held is free again.
+    client.onMessage(encodeWisp.data(2, new Uint8Array(399)));
+    expect(client.streamCount).toBe(1);
+  });
+});
+
+test.each([
+  ["tcp-mux", () => new MuxClient(new Sent(), () => 0, bounds)],
+  ["wisp", () => new WispClient(new Sent(), bounds)],
+])("%s: a dial after the socket is gone is refused, not forgotten", async (_, make) => {
+  const client = make();
+  client.onClosed();
+  const told = new Told();
+  client.dial(to, told);
+  await settle();
+  expect([told.words, client.streamCount]).toEqual([["refused"], 0]);
 });
 
 describe("aero-tcp-mux-v1's client", () => {
@@ -82,6 +111,30 @@ describe("aero-tcp-mux-v1's client", () => {
       encodeTcpMux.pong(Uint8Array.of(1, 2, 3, 4)),
     ]);
     expect(client.isLate).toBe(false);
+  });
+
+  test("a relay that falls silent is asked, and after 30 s it is gone", async () => {
+    const [outlet, told] = [new Sent(), new Told()];
+    let nowMs = 0;
+    const client = new MuxClient(outlet, () => nowMs, bounds);
+    client.dial(to, told);
+    await settle();
+    const sent = outlet.messages.length;
+    nowMs = 14_999;
+    client.onTime();
+    expect(outlet.messages).toHaveLength(sent);
+    nowMs = 15_000;
+    client.onTime();
+    client.onTime();
+    expect(outlet.messages.slice(sent)).toEqual([encodeTcpMux.ping(new Uint8Array(4))]);
+    // Any word of it begins the count anew.
+    client.onMessage(encodeTcpMux.pong(new Uint8Array(4)));
+    nowMs = 44_999;
+    client.onTime();
+    expect(told.words).toEqual(["open"]);
+    nowMs = 45_000;
+    client.onTime();
+    expect([told.words, client.streamCount]).toEqual([["open", "broken"], 0]);
   });
 
   test("a PING is answered as soon as there is room", async () => {
