@@ -12,13 +12,28 @@ import { noticeOf } from "./gateway/flow-notice.ts";
 import type { StackHostParts } from "./gateway/stack-host.ts";
 import { VirgaCarrier } from "./gateway/virga-carrier.ts";
 import type { Dhcp } from "./net/dhcp.ts";
+import { dnsCodes } from "./net/dns-message.ts";
 import { Keeper } from "./keeper.ts";
+import type { Counts } from "./policy/counters.ts";
+import type { Presence } from "./presence.ts";
+import { SharedCompany } from "./shared-company.ts";
+import { Shares } from "./shares.ts";
 import { guestStack } from "./guest-stack.ts";
 import { readSettings } from "./settings.ts";
 import { FetchWay } from "./fetch-way.ts";
 import { RelayWay } from "./relay-way.ts";
 import { SocketWay } from "./socket-way.ts";
 import { UdpRelayWay, udpRelayOf } from "./udp-relay-way.ts";
+
+export interface HallParts {
+  readonly env: Env;
+  readonly afterTurn: () => void;
+  /** False closes every way out, whatever the operator allows. */
+  readonly isOpen: boolean;
+  readonly presence: Presence;
+  /** Names the object to those that it borrows from. */
+  readonly holder: string;
+}
 
 /** What every door of a session leads to: one policy, one way to names, one egress. */
 export class Hall {
@@ -31,16 +46,22 @@ export class Hall {
   readonly #keeper: Keeper;
   readonly #connect: SocketWay;
   readonly #datagrams: UdpRelayWay | undefined;
+  readonly #shares: Shares;
 
-  /** `isOpen`: false closes every way out, whatever the operator allows. */
-  constructor(env: Env, afterTurn: () => void, isOpen = true) {
+  readonly #counts = { dnsQueries: 0, dnsFailures: 0, refusedDatagrams: 0 };
+
+  constructor({ env, afterTurn, isOpen, presence, holder }: HallParts) {
     const settings = readSettings(env);
     this.#afterTurn = afterTurn;
     this.#doh = new DohClient(settings.VIRGA_DOH_UPSTREAMS);
-    const names = new Names((message) => this.#doh.ask(message), Date.now);
+    const names = new Names((message) => this.#ask(message), Date.now);
     const relay = settings.VIRGA_RELAY_URL;
+    const rules = isOpen ? env : {};
+    const shares = new Shares(env.ALLOWANCE, rules, holder);
+    this.#shares = shares;
     this.#connect = new SocketWay(env.EGRESS, settings.VIRGA_EGRESS_SHARDS, settings.VIRGA_EGRESS_NEAR_FLOWS);
-    this.#keeper = new Keeper(isOpen ? env : {}, settings, names, { fetch: true, relay: relay !== "" });
+    const company = new SharedCompany(presence, shares);
+    this.#keeper = new Keeper(rules, settings, names, { fetch: true, relay: relay !== "" }, company);
     this.egress = new GuardedEgress(this.#keeper, {
       connect: this.#connect,
       fetch: new FetchWay(),
@@ -50,7 +71,7 @@ export class Hall {
     this.#datagrams = udpRelay ? new UdpRelayWay(udpRelay, this.#keeper) : undefined;
     this.hasUdp = udpRelay !== null;
     const further = this.#datagrams?.open ?? noDatagrams(Date.now);
-    this.openDatagrams = localDatagrams(names, Date.now, further);
+    this.openDatagrams = this.#counted(localDatagrams(names, Date.now, further));
     this.limits = {
       streams: 1024,
       aero: {
@@ -61,6 +82,34 @@ export class Hall {
         framesPerSecond: settings.VIRGA_L2_FRAMES_PER_SECOND,
       },
     };
+  }
+
+  /** Datagrams that have no way out are counted. */
+  #counted(open: OpenDatagrams): OpenDatagrams {
+    return (onReply) => {
+      const datagrams = open(onReply);
+      return {
+        send: (from, to, payload) => {
+          const refused = datagrams.send(from, to, payload);
+          if (refused) this.#counts.refusedDatagrams++;
+          return refused;
+        },
+        close: () => datagrams.close(),
+      };
+    };
+  }
+
+  async #ask(message: Uint8Array): Promise<Uint8Array> {
+    this.#counts.dnsQueries++;
+    const answer = await this.#doh.ask(message);
+    // The response code is the last four bits of the flags (RFC 1035 §4.1.1).
+    if ((answer[3]! & 15) === dnsCodes.serverFailure) this.#counts.dnsFailures++;
+    return answer;
+  }
+
+  /** Every so often while connections are open. */
+  onPulse(): void {
+    this.#shares.renew();
   }
 
   /** Who the sockets of this session belong to. */
@@ -94,7 +143,7 @@ export class Hall {
         guestStack(world, lan, { hasHost: this.#keeper.hasHost, dhcp, takesQuic: this.hasUdp }),
       egress: this.egress,
       openDatagrams: this.openDatagrams,
-      resolve: (message) => this.#doh.ask(message),
+      resolve: (message) => this.#ask(message),
       onFlow,
       onWork,
       now: Date.now,
@@ -106,7 +155,40 @@ export class Hall {
     for (const notice of this.#keeper.greeting()) carrier.notify(notice);
   }
 
+  /** A connection through a published port has ended. */
+  get logPort(): Keeper["logPort"] {
+    return (...ended) => this.#keeper.logPort(...ended);
+  }
+
   metrics() {
-    return { ...this.#keeper.counts, ...this.#connect.dials, ...this.#datagrams?.metrics() };
+    return {
+      ...this.#keeper.counts,
+      ...this.#connect.dials,
+      ...this.#counts,
+      ...this.#datagrams?.metrics(),
+    };
+  }
+
+  /** Conversations of datagrams that are open. */
+  get udpFlows(): number {
+    return this.#datagrams?.metrics().udpFlows ?? 0;
+  }
+
+  /** The same by the names of `/metrics`. */
+  counts(): Counts {
+    const { denied, failed, blockedByName, blockedByAddress } = this.#keeper.counts;
+    const { near, sharded } = this.#connect.dials;
+    const { dnsQueries, dnsFailures, refusedDatagrams } = this.#counts;
+    return {
+      l2_policy_denied_total: denied,
+      l2_tcp_connect_fail_total: failed,
+      l2_udp_send_fail_total: refusedDatagrams,
+      l2_dns_queries_total: dnsQueries,
+      l2_dns_fail_total: dnsFailures,
+      tcp_proxy_blocked_by_host_policy_total: blockedByName,
+      tcp_proxy_blocked_by_ip_policy_total: blockedByAddress,
+      virga_dials_near_total: near,
+      virga_dials_sharded_total: sharded,
+    };
   }
 }

@@ -7,10 +7,11 @@ import type { Names } from "./gateway/names.ts";
 import { parseIp } from "./net/ip-text.ts";
 import type { Refusal } from "./net/world.ts";
 import { isIn } from "./policy/cidr.ts";
-import { auditLine } from "./policy/audit.ts";
+import { type AuditRecord, auditLine } from "./policy/audit.ts";
 import { type EgressConfig, closedConfig, readEgressConfig } from "./policy/config.ts";
-import { Quota } from "./policy/quota.ts";
+import { Quota, TokenBucket } from "./policy/quota.ts";
 import { sentenceOf } from "./policy/sentences.ts";
+import { addressGroup } from "./policy/subjects.ts";
 import { type Ways, judgeAsked, vet } from "./policy/vet.ts";
 import type { Settings } from "./settings.ts";
 
@@ -31,21 +32,46 @@ const refuse = (code: RefusalCode): Refused => ({
   sentence: sentenceOf(code),
 });
 
+/** A flow that counts in what its visitor shares with others. */
+export interface SharedFlow {
+  dialed(hasFailed: boolean): void;
+  /** False: what is shared is used up. */
+  carried(bytes: number): boolean;
+  closed(): void;
+}
+/** What a session is not alone in: the operator's word of this moment, and what its account and its address may use. */
+export interface Company {
+  /** Null: this visitor is wanted. */
+  refuses(visit: Visit): Promise<Refused | null>;
+  enter(visit: Visit, isNewHost: boolean): Promise<SharedFlow | Refused>;
+}
+const noShare: SharedFlow = { dialed: () => {}, carried: () => true, closed: () => {} };
+/** Where there is one operator and one visitor. */
+const alone: Company = { refuses: () => Promise.resolve(null), enter: () => Promise.resolve(noShare) };
+
+/** Lines about refusals: so many at once, and as many per minute. What is not written is counted in the next line. */
+const REFUSAL_LINES = 60;
+type Outcome = AuditRecord["outcome"];
+
 /** The operator's policy for one session: judges, counts, and writes a line per connection into the Worker's log. */
 export class Keeper implements Gatekeeper, DatagramGatekeeper {
   readonly #settings: Settings;
   readonly #config: EgressConfig;
   readonly #names: Names;
   readonly #ways: Ways;
+  readonly #company: Company;
+  readonly #refusalLines = new TokenBucket(REFUSAL_LINES / 60, REFUSAL_LINES);
+  #unwritten = 0;
   #visit = nobody;
   #quota: Quota;
   /** For `/metrics`. */
-  readonly counts = { admitted: 0, denied: 0, failed: 0 };
+  readonly counts = { admitted: 0, denied: 0, failed: 0, blockedByName: 0, blockedByAddress: 0 };
 
-  constructor(env: object, settings: Settings, names: Names, ways: Ways) {
+  constructor(env: object, settings: Settings, names: Names, ways: Ways, company: Company = alone) {
     this.#settings = settings;
     this.#names = names;
     this.#ways = ways;
+    this.#company = company;
     const config = readEgressConfig(env as Readonly<Record<string, unknown>>);
     if (!config.ok) console.error(JSON.stringify({ egress: "closed", ...config.failure }));
     this.#config = config.ok ? config.value : closedConfig;
@@ -78,19 +104,18 @@ export class Keeper implements Gatekeeper, DatagramGatekeeper {
     return this.#admit(to, "udp");
   }
 
-  async #admit(to: Destination, protocol: "tcp" | "udp"): Promise<Admission | Refused> {
+  async #admit(to: Destination, protocol: Protocol): Promise<Admission | Refused> {
     const verdict = await this.#judge(to, protocol === "udp" ? { fetch: false, relay: true } : this.#ways);
-    if ("code" in verdict) {
-      this.counts.denied++;
-      this.#log(to, "none", verdict.code, protocol, { atMs: Date.now(), sentBytes: 0, receivedBytes: 0 });
-      return refuse(verdict.code);
+    if ("refusal" in verdict) {
+      this.#onRefused(to, verdict, protocol);
+      return verdict;
     }
     this.counts.admitted++;
     const via = protocol === "udp" ? "relay" : verdict.via;
-    const { address } = verdict;
+    const { address, quota, shared } = verdict;
     const startMs = Date.now();
-    const quota = this.#quota;
-    let outcome: RefusalCode | "done" = "done";
+    const visit = this.#visit;
+    let refusal: RefusalCode | undefined;
     return {
       via,
       host: address,
@@ -98,20 +123,38 @@ export class Keeper implements Gatekeeper, DatagramGatekeeper {
       ...(to.name !== undefined && { name: to.name }),
       onDialled: (refused) => {
         quota.dialed(refused !== null, Date.now());
+        shared.dialed(refused !== null);
         if (!refused) return;
         this.counts.failed++;
-        outcome = refused.code;
+        refusal = refused.code;
       },
-      onBytes: (count) => quota.carried(count, Date.now()),
-      onClosed: (sentBytes, receivedBytes) => {
+      onBytes: (count) => {
+        const hasOwn = quota.carried(count, Date.now());
+        return shared.carried(count) && hasOwn;
+      },
+      onClosed: (sentBytes, receivedBytes, why) => {
         quota.closed();
-        this.#log({ ...to, host: address }, via, outcome, protocol, {
-          atMs: startMs,
-          sentBytes,
-          receivedBytes,
-        });
+        shared.closed();
+        const span = { atMs: startMs, sentBytes, receivedBytes, protocol };
+        this.#log(visit, { ...to, host: address }, via, refusal ?? why, span);
       },
     };
+  }
+
+  #onRefused(to: Destination, { code }: Refused, protocol: Protocol): void {
+    this.counts.denied++;
+    if (code === "denied-name") this.counts.blockedByName++;
+    if (code === "denied-address" || code === "private-address") this.counts.blockedByAddress++;
+    if (!this.#refusalLines.take(1, Date.now())) {
+      this.#unwritten++;
+      return;
+    }
+    this.#log(this.#visit, to, "none", code, {
+      atMs: Date.now(),
+      sentBytes: 0,
+      receivedBytes: 0,
+      protocol,
+    });
   }
 
   /** Whether a datagram may leave; null: yes. Where there is a way for datagrams at all. */
@@ -123,41 +166,52 @@ export class Keeper implements Gatekeeper, DatagramGatekeeper {
     return verdict.ok ? null : refuse(verdict.code);
   }
 
-  async #judge(
-    to: Destination,
-    ways: Ways,
-  ): Promise<{ address: string; via: Admission["via"] } | { code: RefusalCode }> {
+  async #judge(to: Destination, ways: Ways): Promise<Judged | Refused> {
     const isLiteral = parseIp(to.host) !== null;
     const name = isLiteral ? to.name : to.host;
     const target = { port: to.port, ...(name !== undefined && { name }) };
-    const { profile } = this.#visit;
+    const visit = this.#visit;
     // A name that is forbidden is not even asked for.
-    const early = judgeAsked(this.#config, target, profile, ways);
-    if (early) return { code: early };
+    const early = judgeAsked(this.#config, target, visit.profile, ways);
+    if (early) return refuse(early);
+    const unwanted = await this.#company.refuses(visit);
+    if (unwanted) return unwanted;
     const literal = to.host === HOST_ALIAS && this.hasHost ? LOOPBACK : to.host;
     const addresses = isLiteral ? [literal] : await this.#names.addresses(to.host);
-    const verdict = vet(this.#config, target, addresses, profile, ways);
-    if (!verdict.ok) return { code: verdict.code };
-    const code = this.#quota.open(verdict.address, Date.now());
-    if (code) return { code };
+    const verdict = vet(this.#config, target, addresses, visit.profile, ways);
+    if (!verdict.ok) return refuse(verdict.code);
+    const { address } = verdict;
+    const quota = this.#quota;
+    const isNewHost = !quota.knows(address, Date.now());
+    const code = quota.open(address, Date.now());
+    if (code) return refuse(code);
+    const shared = await this.#company.enter(visit, isNewHost);
+    if ("refusal" in shared) {
+      quota.closed();
+      return shared;
+    }
     const via = ways.relay && this.#settings.VIRGA_RELAY_FOR === "all" ? "relay" : verdict.via;
-    return { address: verdict.address, via };
+    return { address, via, quota, shared };
   }
 
   #log(
+    who: Who,
     to: Destination,
-    via: Admission["via"] | "none",
-    outcome: RefusalCode | "done",
-    protocol: "tcp" | "udp",
-    span: { readonly atMs: number; readonly sentBytes: number; readonly receivedBytes: number },
+    via: AuditRecord["via"],
+    outcome: Outcome,
+    { protocol, ...span }: Span,
   ): void {
     if (this.#settings.VIRGA_AUDIT === "off") return;
-    const { sid, profile, address, door } = this.#visit;
+    const { sid, account, profile, door } = who;
+    const unwritten = this.#unwritten;
+    this.#unwritten = 0;
+    const visitor = this.#visitorOf(who.address);
     const line = auditLine({
       ...span,
       durationMs: Date.now() - span.atMs,
       session: sid,
-      ...(address !== "" && { visitor: address }),
+      ...(account !== undefined && { account }),
+      ...(visitor !== "" && { visitor }),
       profile,
       by: door,
       ...(protocol === "udp" && { protocol }),
@@ -166,8 +220,21 @@ export class Keeper implements Gatekeeper, DatagramGatekeeper {
       port: to.port,
       via,
       outcome,
+      ...(unwritten > 0 && { unwritten }),
     });
     console.log(line);
+  }
+
+  /** `short`: what several people share. */
+  #visitorOf(address: string): string {
+    if (this.#settings.VIRGA_AUDIT !== "short") return address;
+    const group = addressGroup(address) ?? "";
+    return group.includes(".") ? group.replace(/\.\d+$/, ".0/24") : group;
+  }
+
+  /** A connection that came in through a published port has ended. `from`: the browser's address. */
+  logPort(from: string, port: number, outcome: Outcome, span: Span): void {
+    this.#log({ ...this.#visit, door: "port", address: from }, { host: "", port }, "none", outcome, span);
   }
 
   /** What a page is told when its tunnel opens. */
@@ -187,4 +254,22 @@ export class Keeper implements Gatekeeper, DatagramGatekeeper {
       },
     ];
   }
+}
+
+interface Who extends Pick<Visit, "sid" | "account" | "profile" | "address"> {
+  readonly door: string;
+}
+interface Span {
+  readonly atMs: number;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  readonly protocol: Protocol;
+}
+type Protocol = "tcp" | "udp";
+/** What has been let through, and where it counts. */
+interface Judged {
+  readonly address: string;
+  readonly via: Admission["via"];
+  readonly quota: Quota;
+  readonly shared: SharedFlow;
 }

@@ -2,8 +2,12 @@ import { DurableObject } from "cloudflare:workers";
 import * as z from "zod/mini";
 import { type Outcome, fail, ok } from "#protocol/failure.ts";
 import { Profile } from "#protocol/tunnel-notices.ts";
-import { INVITE_HEADER } from "#protocol/visit.ts";
+import { INVITE_HEADER, type Visit } from "#protocol/visit.ts";
 import type { Lease as LeaseRow } from "./net/dhcp-leases.ts";
+import { VirgaDoor } from "./gateway/virga-lobby.ts";
+import { noPings } from "./policy/counters.ts";
+import { subjectsOf } from "./policy/subjects.ts";
+import { Presence, type PresenceParts } from "./presence.ts";
 import { RoomHost } from "./room-host.ts";
 import { SocketShell, readVisit } from "./socket-shell.ts";
 
@@ -18,12 +22,22 @@ const RoomPlan = z.strictObject({
   internet: z.boolean(),
   owner: z.string().check(z.minLength(1), z.maxLength(128)),
   profile: Profile,
+  /** Of the owner, with whose other sessions the gateway shares what it may use. */
+  account: z.optional(z.string().check(z.minLength(1), z.maxLength(128))),
+  address: z._default(z.string().check(z.maxLength(64)), ""),
   delayMs: z.number().check(z.minimum(0), z.maximum(10_000)),
   loss: z.number().check(z.minimum(0), z.maximum(1)),
   bytesPerSecond: z.number().check(z.minimum(0)),
   seed: z.number(),
 });
 export type RoomPlan = z.infer<typeof RoomPlan>;
+const ownerOf = ({ owner, profile, account, address }: RoomPlan): Visit => ({
+  door: "virga",
+  sid: owner,
+  profile,
+  address,
+  ...(account !== undefined && { account }),
+});
 
 /** An address that the room's gateway has promised to a machine. */
 const Lease = z.strictObject({
@@ -42,15 +56,31 @@ const Lease = z.strictObject({
  */
 export class Lan extends DurableObject<Env> {
   readonly #shell: SocketShell;
+  readonly #presence: Presence;
+  #hungUp = 0;
+  #sessions = 0;
   #plan: RoomPlan | undefined;
   #host: RoomHost | undefined;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
+    this.#presence = new Presence({
+      kind: "lan",
+      name: ctx.id.toString(),
+      namespace: env.REGISTER,
+      describe: () => this.#describe(),
+      onHangUp: (hangUps) => {
+        for (const { subject, sentence } of hangUps) this.hangUp(subject, sentence);
+      },
+      onPulse: () => this.#host?.onPulse(),
+    });
     this.#shell = new SocketShell({
       ctx,
       maxSockets: MAX_MEMBERS,
-      open: (_visit, outlet) => this.#running().open(outlet),
+      open: (_visit, outlet, isWaking) => {
+        if (!isWaking) this.#sessions++;
+        return this.#running().open(outlet);
+      },
       reopen: (_visit, outlet, snapshot) => this.#running().reopen(outlet, snapshot),
       pollAt: () => this.#host?.pollAt(),
       onTime: () => this.#host?.onTime(),
@@ -69,7 +99,9 @@ export class Lan extends DurableObject<Env> {
       env: this.env,
       conditions: plan,
       internet: plan.internet,
-      owner: { door: "virga", sid: plan.owner, profile: plan.profile, address: "" },
+      owner: ownerOf(plan),
+      presence: this.#presence,
+      holder: this.ctx.id.toString(),
       leases: readLeases(this.ctx.storage.kv.get("leases")),
       onLeases: (leases) => this.ctx.storage.kv.put("leases", leases),
       onWork: () => this.#afterTurn(),
@@ -102,7 +134,9 @@ export class Lan extends DurableObject<Env> {
       return new Response("the invite is not valid", { status: 403 });
     const visit = readVisit(request);
     if (visit.door !== "virga") return new Response("rooms speak virga-l2-v1", { status: 400 });
-    return this.#shell.accept(visit, request);
+    const answer = this.#shell.accept(visit, request);
+    if (answer.webSocket) this.ctx.waitUntil(this.#presence.changed());
+    return answer;
   }
 
   override webSocketMessage(socket: WebSocket, message: ArrayBuffer | string): void {
@@ -111,17 +145,48 @@ export class Lan extends DurableObject<Env> {
   }
   override webSocketClose(socket: WebSocket, code: number): void {
     this.#shell.onClose(socket, code);
+    this.ctx.waitUntil(this.#presence.changed());
   }
   override webSocketError(socket: WebSocket): void {
     this.#shell.onGone(socket);
+    this.ctx.waitUntil(this.#presence.changed());
   }
   override alarm(): void {
     this.#shell.onAlarm();
     this.#afterTurn();
   }
 
+  /** The kill switch, by the register: for members, and for the way out of a room whose owner is meant. */
+  hangUp(subject: string, sentence: string): void {
+    this.#hungUp++;
+    const doors = this.#shell.hangUp((visit) => subjectsOf(visit).includes(subject), sentence);
+    this.#host?.dismiss(doors.filter((door) => door instanceof VirgaDoor));
+    if (this.#plan && subjectsOf(ownerOf(this.#plan)).includes(subject)) this.#host?.endFlows();
+    this.#afterTurn();
+  }
+
   metrics() {
     return { ...this.#host?.metrics(), sockets: this.#shell.socketCount };
+  }
+
+  #describe(): ReturnType<PresenceParts["describe"]> {
+    const visits = this.#shell.visits;
+    const people = this.#plan && visits.length > 0 ? [...visits, ownerOf(this.#plan)] : visits;
+    return {
+      subjects: [...new Set(people.flatMap(subjectsOf))],
+      counts: {
+        ...this.#host?.counts(),
+        l2_sessions_total: this.#sessions,
+        virga_sessions_hung_up_total: this.#hungUp,
+      },
+      gauges: {
+        l2_sessions_active: visits.length,
+        l2_tcp_conns_active: this.#host?.flowCount ?? 0,
+        l2_udp_flows_active: this.#host?.udpFlows ?? 0,
+        virga_tunnel_sockets_active: visits.length,
+      },
+      pings: noPings(),
+    };
   }
 }
 

@@ -33,6 +33,9 @@ export class PublishedPorts {
     return askGuest(request, pipe);
   }
 
+  stopAll(): void {
+    for (const pipe of this.#open.keys()) pipe.abort();
+  }
   stop(id: string): void {
     for (const [pipe, of] of this.#open) if (of === id) pipe.abort();
   }

@@ -10,6 +10,8 @@ import { VirgaCarrier } from "./gateway/virga-carrier.ts";
 import { type VirgaDoor, VirgaLobby } from "./gateway/virga-lobby.ts";
 import type { Lease } from "./net/dhcp-leases.ts";
 import { Dhcp } from "./net/dhcp.ts";
+import { type Counts, frameCounts } from "./policy/counters.ts";
+import type { Presence } from "./presence.ts";
 import { Hall } from "./hall.ts";
 
 export interface RoomHostParts {
@@ -18,6 +20,9 @@ export interface RoomHostParts {
   /** Whether the gateway leads to the internet, and in whose name. */
   readonly internet: boolean;
   readonly owner: Visit;
+  readonly presence: Presence;
+  /** Names the room to those that its gateway borrows from. */
+  readonly holder: string;
   /** Of the gateway's DHCP server, from before the object slept. */
   readonly leases: readonly Lease[];
   readonly onLeases: (leases: readonly Lease[]) => void;
@@ -37,11 +42,12 @@ export class RoomHost {
   readonly #onLeases: RoomHostParts["onLeases"];
   #keptRevision = 0;
 
-  constructor({ env, conditions, internet, owner, leases, onLeases, onWork }: RoomHostParts) {
+  constructor(parts: RoomHostParts) {
+    const { env, conditions, internet, owner, presence, holder, leases, onLeases, onWork } = parts;
     this.#dhcp = new Dhcp(virgaLan, leases);
     this.#onLeases = onLeases;
     this.#room = new Room(conditions);
-    this.#hall = new Hall(env, onWork, internet);
+    this.#hall = new Hall({ env, afterTurn: onWork, isOpen: internet, presence, holder });
     this.#hall.visit = owner;
     this.#gatewayPort = { deliver: (frame) => this.#gateway.onFrame(frame) };
     this.#gateway = new StackHost({
@@ -93,6 +99,27 @@ export class RoomHost {
     for (const { carrier } of this.#lobby.guests) carrier.flush(Date.now());
   }
 
+  onPulse(): void {
+    this.#hall.onPulse();
+  }
+  get flowCount(): number {
+    return this.#gateway.flowCount;
+  }
+  get udpFlows(): number {
+    return this.#hall.udpFlows;
+  }
+  /** Members who are not wanted any more. */
+  dismiss(doors: Iterable<VirgaDoor>): void {
+    this.#lobby.dismiss(doors);
+  }
+  /** Every connection to the world ends; the room goes on. */
+  endFlows(): void {
+    this.#gateway.resetFlows();
+  }
+
+  counts(): Counts {
+    return { ...frameCounts(this.#counts), ...this.#hall.counts() };
+  }
   metrics() {
     return { ...this.#counts, ...this.#room.counts, flows: this.#gateway.flowCount };
   }

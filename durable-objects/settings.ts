@@ -31,8 +31,8 @@ const Settings = z.object({
   VIRGA_UDP_RELAY_KEY: z._default(z.string(), ""),
   VIRGA_EGRESS_SHARDS: wholeNumber(8),
   VIRGA_EGRESS_NEAR_FLOWS: wholeNumber(1024),
-  /** One line in the Worker's log per connection. */
-  VIRGA_AUDIT: z._default(z.enum(["on", "off"]), "on"),
+  /** One line in the Worker's log per connection; `short`: with a part of the visitor's address only. */
+  VIRGA_AUDIT: z._default(z.enum(["on", "short", "off"]), "on"),
   /** aero-l2-tunnel-v1: milliseconds, bytes, frames; 0 is off. */
   VIRGA_L2_PING_MS: wholeNumber(0),
   VIRGA_L2_IDLE_MS: wholeNumber(0),

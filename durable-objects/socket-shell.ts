@@ -1,6 +1,9 @@
 import * as z from "zod/mini";
+import { aeroL2Limits, encodeAeroL2 } from "#protocol/aero-l2.ts";
 import { L2Snapshot } from "#protocol/virga-l2-session.ts";
+import { byeCodes, encodeL2 } from "#protocol/virga-l2.ts";
 import { VISIT_HEADER, Visit } from "#protocol/visit.ts";
+import { closeReason } from "#protocol/wire-bytes.ts";
 import type { LateOutlet, Outlet } from "./gateway/carrier.ts";
 import { type Door, earliest } from "./gateway/door.ts";
 import { VirgaDoor } from "./gateway/virga-lobby.ts";
@@ -48,6 +51,26 @@ export class SocketShell {
   }
   get doors(): Iterable<Door> {
     return this.#doors.values();
+  }
+  /** Whose sockets they are. */
+  get visits(): Visit[] {
+    return Array.from(this.#doors.keys(), (socket) => (socket.deserializeAttachment() as Attachment).visit);
+  }
+
+  /** The operator does not want these visitors: they are told so, in the words of their protocol, and their doors closed. */
+  hangUp(isMeant: (visit: Visit) => boolean, sentence: string): Door[] {
+    const closed: Door[] = [];
+    for (const [socket, door] of this.#doors) {
+      const { visit } = socket.deserializeAttachment() as Attachment;
+      if (!isMeant(visit)) continue;
+      const outlet = outletOf(socket);
+      const parting = partingOf(visit.door, sentence);
+      if (parting) outlet.send(parting);
+      this.onGone(socket);
+      outlet.close(POLICY_VIOLATION, closeReason(sentence));
+      closed.push(door);
+    }
+    return closed;
   }
 
   /** Takes over the sockets that were there while the object slept. */
@@ -173,6 +196,17 @@ export class SocketShell {
   rouseAll(): void {
     for (const socket of this.#resting) this.#rouse(socket);
   }
+}
+
+/** RFC 6455 §7.4.1. */
+const POLICY_VIOLATION = 1008;
+
+/** What a protocol says before it closes for good, where it has words for that. */
+function partingOf(door: Visit["door"], sentence: string): Uint8Array | undefined {
+  if (door === "virga") return encodeL2.bye(byeCodes.internetOff, sentence);
+  return door === "aero"
+    ? encodeAeroL2.error("auth_invalid", sentence, aeroL2Limits.maxControlPayloadBytes)
+    : undefined;
 }
 
 /** Throws when the header is not there: only the Worker can ask an object. */

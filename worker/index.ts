@@ -11,6 +11,7 @@ import { gatewayAnswers, refuseGateway } from "./gateway-failures.ts";
 import { gatewaySettings } from "./gateway-settings.ts";
 import { count, metricsText, observe } from "./metrics.ts";
 import { lans } from "./lans.ts";
+import { operator } from "./operator.ts";
 import { ports } from "./ports.ts";
 import { publish } from "./publish.ts";
 import { rawImages } from "./raw-images.ts";
@@ -73,10 +74,12 @@ const app = new Hono<App>()
     "/metrics",
     describeRoute({
       operationId: "getMetrics",
-      responses: gatewayAnswers({ 200: { description: "Counters of this isolate", type: "text/plain" } }),
+      responses: gatewayAnswers({
+        200: { description: "Counters of this isolate, and of all objects", type: "text/plain" },
+      }),
     }),
-    (c) =>
-      c.text(metricsText(), 200, {
+    async (c) =>
+      c.text(await metricsText(c.env), 200, {
         "cache-control": "no-store",
         "content-type": "text/plain; version=0.0.4",
       }),
@@ -92,6 +95,7 @@ const app = new Hono<App>()
   .route("/api/raw", rawImages)
   .route("/api/ports", ports)
   .route("/api/lans", lans)
+  .route("/api/operator", operator)
   .route("/api/publish", publish);
 
 app.get(
@@ -102,7 +106,12 @@ app.get(
     documentation: {
       openapi: "3.1.0",
       info: { title: "Virga", version: buildInfo.version },
-      components: { securitySchemes: { publisher: { type: "http", scheme: "bearer" } } },
+      components: {
+        securitySchemes: {
+          publisher: { type: "http", scheme: "bearer" },
+          operator: { type: "http", scheme: "bearer" },
+        },
+      },
     },
   }),
 );

@@ -82,8 +82,15 @@ export const lans = new Hono<App>()
       const id = hex(crypto.getRandomValues(new Uint8Array(16)));
       const secret = toBase64Url(crypto.getRandomValues(new Uint8Array(24)));
       const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(secret));
-      const { sid, profile } = owner;
-      const plan = { ...c.req.valid("json"), secretHash: hex(new Uint8Array(digest)), owner: sid, profile };
+      const { sid, profile, account } = owner;
+      const plan = {
+        ...c.req.valid("json"),
+        secretHash: hex(new Uint8Array(digest)),
+        owner: sid,
+        profile,
+        address: (c.req.header("cf-connecting-ip") ?? "").slice(0, 64),
+        ...(account !== undefined && { account }),
+      };
       await c.env.LAN.getByName(id).make(plan);
       const invite = `${id}.${secret}`;
       return c.json({ invite, tunnelPath: `/l2?lan=${invite}` }, 201, { "cache-control": "no-store" });

@@ -4,8 +4,10 @@ import { enterPort } from "./port-door.ts";
 import { placeOf } from "./port-place.ts";
 import { tunnelRoutes } from "./tunnel-routes.ts";
 
+export { Allowance } from "../durable-objects/allowance.ts";
 export { Egress } from "../durable-objects/egress.ts";
 export { Lan } from "../durable-objects/lan.ts";
+export { Register } from "../durable-objects/register.ts";
 export { Tunnel } from "../durable-objects/tunnel.ts";
 
 /**

@@ -1,6 +1,15 @@
+import {
+  type Tally,
+  noPings,
+  objectCounters,
+  objectGauges,
+  pingBuckets,
+} from "../durable-objects/policy/counters.ts";
+import { registerNames } from "../durable-objects/policy/registers.ts";
+
 /**
  * Counters in the text format of Prometheus. Each isolate of the Worker counts for itself and forgets when it ends: sums
- * over scrapes are lower bounds. What lives in objects is counted there.
+ * over scrapes are lower bounds. What objects count they tell their register, which adds it up and forgets nothing.
  */
 const counters = [
   "http_requests_total",
@@ -8,9 +17,6 @@ const counters = [
   "dns_cache_hits_total",
   "dns_cache_misses_total",
   "dns_upstream_errors_total",
-  "tcp_proxy_blocked_by_host_policy_total",
-  "tcp_proxy_blocked_by_ip_policy_total",
-  "l2_sessions_total",
   "l2_upgrade_rejected_total",
   "l2_upgrade_reject_origin_missing_total",
   "l2_upgrade_reject_origin_not_allowed_total",
@@ -53,18 +59,68 @@ export function observe(name: Histogram, seconds: number): void {
   series.count++;
 }
 
-export function metricsText(): string {
+/** Registers are asked at most so often by one isolate, whoever asks for `/metrics`. */
+const TALLY_MS = 5000;
+let told: { readonly atMs: number; readonly tally: Tally } | undefined;
+
+/** What all objects have told their registers. Wakes none of them. */
+async function tallyOf(env: Env): Promise<Tally> {
+  if (told && Date.now() - told.atMs < TALLY_MS) return told.tally;
+  const tallies = await Promise.all(registerNames.map((name) => env.REGISTER.getByName(name).tally()));
+  const counts: Record<string, number> = {};
+  const gauges: Record<string, number> = {};
+  const pings = noPings();
+  let objects = 0;
+  for (const tally of tallies) {
+    for (const [name, value] of Object.entries(tally.counts)) counts[name] = (counts[name] ?? 0) + value;
+    for (const [name, value] of Object.entries(tally.gauges)) gauges[name] = (gauges[name] ?? 0) + value;
+    for (const [at, value] of tally.pings.buckets.entries()) pings.buckets[at]! += value;
+    pings.count += tally.pings.count;
+    pings.sumMs += tally.pings.sumMs;
+    objects += tally.objects;
+  }
+  told = { atMs: Date.now(), tally: { counts, gauges, pings, objects } };
+  return told.tally;
+}
+
+export async function metricsText(env: Env): Promise<string> {
   const lines: string[] = [];
   for (const [name, series] of values) {
     lines.push(`# TYPE ${name} counter`);
     if (series.size === 0) lines.push(`${name} 0`);
     for (const [labels, value] of series) lines.push(`${name}${labels && `{${labels}}`} ${value}`);
   }
-  for (const [name, { counts, sum, count: total }] of observed) {
-    lines.push(`# TYPE ${name} histogram`);
-    for (const [index, bound] of buckets.entries())
-      lines.push(`${name}_bucket{le="${bound}"} ${counts[index]}`);
-    lines.push(`${name}_bucket{le="+Inf"} ${total}`, `${name}_sum ${sum}`, `${name}_count ${total}`);
-  }
+  for (const [name, series] of observed) lines.push(...histogram(name, buckets, series));
+  lines.push(...objectLines(await tallyOf(env)));
   return `${lines.join("\n")}\n`;
+}
+
+/** `counts[at]`: how many were at most `bounds[at]`. */
+function histogram(
+  name: string,
+  bounds: readonly number[],
+  {
+    counts,
+    sum,
+    count: total,
+  }: { readonly counts: readonly number[]; readonly sum: number; readonly count: number },
+): string[] {
+  const rows = bounds.map((bound, at) => `${name}_bucket{le="${bound}"} ${counts[at]}`);
+  const rest = [`${name}_bucket{le="+Inf"} ${total}`, `${name}_sum ${sum}`, `${name}_count ${total}`];
+  return [`# TYPE ${name} histogram`, ...rows, ...rest];
+}
+
+function objectLines({ counts, gauges, pings, objects }: Tally): string[] {
+  const row = (name: string, type: string, value: number): string[] => [
+    `# TYPE ${name} ${type}`,
+    `${name} ${value}`,
+  ];
+  let sum = 0;
+  const upTo = pings.buckets.map((value) => (sum += value));
+  return [
+    ...objectCounters.flatMap((name) => row(name, "counter", counts[name] ?? 0)),
+    ...objectGauges.flatMap((name) => row(name, "gauge", gauges[name] ?? 0)),
+    ...row("virga_tunnels_open", "gauge", objects),
+    ...histogram("l2_ping_rtt_ms", pingBuckets, { counts: upTo, sum: pings.sumMs, count: pings.count }),
+  ];
 }

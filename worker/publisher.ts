@@ -10,12 +10,18 @@ export const publishersOnly = createMiddleware<App>(async (c, next) => {
   return next();
 });
 
+export const isPublisher = (env: Env, authorization: string | undefined): Promise<boolean> =>
+  hasBearer(authorization, env.VIRGA_PUBLISH_TOKEN);
+
 /** Compares digests, so neither the length nor the common prefix of a guess shows in the time it takes. */
-export async function isPublisher(env: Env, authorization: string | undefined): Promise<boolean> {
+export async function hasBearer(
+  authorization: string | undefined,
+  secret: string | undefined,
+): Promise<boolean> {
   const token = /^Bearer ([\x21-\x7e]{1,512})$/i.exec(authorization ?? "")?.[1];
-  if (!token || !env.VIRGA_PUBLISH_TOKEN) return false;
+  if (!token || !secret) return false;
   const [given, wanted] = await Promise.all(
-    [token, env.VIRGA_PUBLISH_TOKEN].map(async (text) => crypto.subtle.digest("SHA-256", utf8.encode(text))),
+    [token, secret].map(async (text) => crypto.subtle.digest("SHA-256", utf8.encode(text))),
   );
   return crypto.subtle.timingSafeEqual(given!, wanted!);
 }

@@ -18,6 +18,8 @@ const Claims = z.object({
   aud: z.optional(z.union([z.string(), z.array(z.string())])),
   iss: z.optional(z.string()),
   origin: z.optional(z.string()),
+  /** RFC 7519 §4.1.2: whose token it is; several sessions may have one subject. */
+  sub: z.optional(z.string().check(z.minLength(1), z.maxLength(128))),
 });
 export type RelayClaims = z.infer<typeof Claims>;
 

@@ -18,17 +18,27 @@ const Claims = z.object({
   exp: z.number().check(z.int()),
   /** Ours: who the visitor is to the rules of egress. Others' tokens have none. */
   profile: z.optional(Profile),
+  /** Ours: names what several sessions of one person have in common. */
+  account: z.optional(z.string().check(z.minLength(1), z.maxLength(128))),
 });
 
 export interface Session {
   readonly sid: string;
   readonly profile: Profile;
+  readonly account?: string;
   /** Seconds since 1970. */
   readonly expires: number;
 }
 
-export async function mintSession(secret: string, { sid, profile, expires }: Session): Promise<string> {
-  const claims = { v: 1, sid, exp: expires, ...(profile !== "anonymous" && { profile }) };
+export async function mintSession(secret: string, session: Session): Promise<string> {
+  const { sid, profile, account, expires } = session;
+  const claims = {
+    v: 1,
+    sid,
+    exp: expires,
+    ...(profile !== "anonymous" && { profile }),
+    ...(account !== undefined && { account }),
+  };
   const payload = toBase64Url(new TextEncoder().encode(JSON.stringify(claims)));
   return `${payload}.${await macOf(secret, payload)}`;
 }
@@ -41,8 +51,8 @@ export async function readSession(secret: string, token: string, nowMs: number):
   if (!(await isMac(secret, payload, signature))) return null;
   const claims = Claims.safeParse(jsonOf(fromBase64Url(payload)!));
   if (!claims.success || claims.data.exp * 1000 <= nowMs) return null;
-  const { sid, exp, profile } = claims.data;
-  return { sid, expires: exp, profile: profile ?? "anonymous" };
+  const { sid, exp, profile, account } = claims.data;
+  return { sid, expires: exp, profile: profile ?? "anonymous", ...(account !== undefined && { account }) };
 }
 
 /** Undefined, which no schema takes, for what is not JSON in UTF-8. */

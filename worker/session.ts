@@ -58,6 +58,7 @@ async function openSession(c: Context<App>, settings: GatewaySettings): Promise<
   const session: Session = {
     sid: old?.sid ?? crypto.randomUUID(),
     profile: old?.profile ?? "anonymous",
+    ...(old?.account !== undefined && { account: old.account }),
     expires: Math.floor(nowMs / 1000) + SESSION_SECONDS,
   };
   const isSecure = ownOrigin(c.req.raw, settings.trustsProxy).protocol === "https:";

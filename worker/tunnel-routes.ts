@@ -5,6 +5,7 @@ import { type Refusal, doorOf, isRefusal, refusal } from "./doors.ts";
 import { onError } from "./failures.ts";
 import { gatewaySettings } from "./gateway-settings.ts";
 import { readInvite } from "./lans.ts";
+import { count } from "./metrics.ts";
 import { admit } from "./visitor.ts";
 
 const MAX_URL_CHARS = 8192;
@@ -32,18 +33,30 @@ async function upgrade(request: Request, env: Env): Promise<Response> {
   if (!admission.ok) return answer(admission);
   if (isRefusal(door)) return answer(door);
   const address = (request.headers.get("cf-connecting-ip") ?? "").slice(0, 64);
-  if (!(await env.TUNNEL_RATE.limit({ key: address || "local" })).success)
+  if (!(await env.TUNNEL_RATE.limit({ key: address || "local" })).success) {
+    count("l2_upgrade_rejected_total");
+    count("l2_upgrade_ip_limit_exceeded_total");
     return answer(refusal(429, "too many tunnels from this address"));
+  }
   const { protocol, ...way } = door;
-  const { sid, profile } = admission.visitor;
-  const visit: Visit = { ...way, sid, profile, address };
+  const { sid, profile, account } = admission.visitor;
+  const visit: Visit = { ...way, sid, profile, address, ...(account !== undefined && { account }) };
   const headers = new Headers({ upgrade: "websocket", [VISIT_HEADER]: JSON.stringify(visit) });
   if (protocol) headers.set("sec-websocket-protocol", protocol);
   const room = roomOf(request);
   if (room === null) return answer(refusal(403, "the invite is not valid"));
-  if (!room) return env.TUNNEL.getByName(visit.sid).fetch("https://tunnel/", { headers });
+  if (!room) return counted(await env.TUNNEL.getByName(visit.sid).fetch("https://tunnel/", { headers }));
   headers.set(INVITE_HEADER, room.secret);
-  return env.LAN.getByName(room.id).fetch("https://lan/", { headers });
+  return counted(await env.LAN.getByName(room.id).fetch("https://lan/", { headers }));
+}
+
+/** An object that has as many sockets of one session as it lets in says 429. */
+function counted(answered: Response): Response {
+  if (answered.status !== 429) return answered;
+  count("l2_upgrade_rejected_total");
+  count("l2_upgrade_reject_max_connections_per_session_total");
+  count("l2_session_connection_denied_total");
+  return answered;
 }
 
 export const tunnelRoutes = new Hono<App>();

@@ -10,6 +10,8 @@ import { readSession, sessionCookie } from "./session-token.ts";
 export interface Visitor {
   readonly sid: string;
   readonly profile: Profile;
+  /** Names what several sessions of one person have in common; absent: nothing. */
+  readonly account?: string;
 }
 export type Admission =
   | { readonly ok: true; readonly visitor: Visitor }
@@ -102,7 +104,8 @@ async function visitorOf(
   if (byToken) return { sid: session?.sid ?? crypto.randomUUID(), profile: "signed-in" };
   if (kinds.includes("jwt") && credential !== undefined) {
     const claims = await jwtOf(request, settings, credential, nowMs);
-    if (claims) return { sid: claims.sid, profile: "guest" };
+    if (claims)
+      return { sid: claims.sid, profile: "guest", ...(claims.sub !== undefined && { account: claims.sub }) };
   }
   if (kinds.includes("session") && session) return session;
   const isThere = (kinds.includes("session") && cookie !== undefined) || credential !== undefined;

@@ -44,8 +44,8 @@ export class AeroCarrier implements Carrier {
   #framesThisSecond = 0;
   #lastFrameMs: number;
   #pingAtMs: number | undefined;
-  /** Round trips of the last PINGs in ms, for the histogram of `/metrics`. */
-  readonly rttsMs: number[] = [];
+  /** Told each round trip in ms, for the histogram of `/metrics`. */
+  readonly #onPing: (rttMs: number) => void;
 
   constructor(
     outlet: Outlet,
@@ -53,7 +53,9 @@ export class AeroCarrier implements Carrier {
     options: AeroOptions,
     onClosed: (why: "protocol" | AeroL2Error | "idle") => void,
     nowMs: number,
+    onPing: (rttMs: number) => void = () => {},
   ) {
+    this.#onPing = onPing;
     this.#outlet = outlet;
     this.#counts = counts;
     this.#options = options;
@@ -103,8 +105,7 @@ export class AeroCarrier implements Carrier {
   #onPong(nowMs: number): void {
     const rtt = this.#pacer.answered(nowMs);
     if (rtt === undefined) return;
-    this.rttsMs.push(rtt);
-    if (this.rttsMs.length > 100) this.rttsMs.shift();
+    this.#onPing(rtt);
     if (this.#options.pingMs > 0) this.#pingAtMs = nowMs + this.#options.pingMs;
   }
 

@@ -8,7 +8,7 @@ import {
   type Refused,
   noUdp,
 } from "./flow.ts";
-import type { Admission, DatagramGatekeeper } from "./guarded-egress.ts";
+import type { Admission, DatagramGatekeeper, FlowEnd } from "./guarded-egress.ts";
 
 /** A conversation without a datagram for so long is over: as long as the relay keeps the port (§7 of its protocol). */
 const IDLE_MS = 60_000;
@@ -160,7 +160,7 @@ export class GuardedDatagrams {
     const isGone = this.#conversations.get(conversation.key) !== conversation;
     if ("refusal" in verdict) return isGone ? undefined : this.#refuse(conversation, verdict);
     verdict.onDialled(null);
-    if (isGone) return verdict.onClosed(0, 0);
+    if (isGone) return verdict.onClosed(0, 0, "done");
     const { door, from, to } = conversation;
     conversation.state = "open";
     conversation.admission = verdict;
@@ -179,6 +179,7 @@ export class GuardedDatagrams {
     const { admission, from, to, door } = conversation;
     if (!admission) return null;
     if (!admission.onBytes(payload.length)) {
+      this.#settle(conversation, "too-many-bytes");
       this.#end(conversation);
       return noBytes;
     }
@@ -202,12 +203,12 @@ export class GuardedDatagrams {
     this.#touch(conversation);
   }
 
-  #settle(conversation: Conversation): void {
+  #settle(conversation: Conversation, why: FlowEnd = "done"): void {
     const { admission, door, from, to, sentBytes, receivedBytes } = conversation;
     conversation.admission = undefined;
     if (!admission) return;
     this.#byAddress.delete(keyOf(door.id, from, admission.host, to.port));
-    admission.onClosed(sentBytes, receivedBytes);
+    admission.onClosed(sentBytes, receivedBytes, why);
   }
 
   #end(conversation: Conversation, tells = true): void {
@@ -228,7 +229,10 @@ export class GuardedDatagrams {
   #onReply(id: number, from: Endpoint, to: Endpoint, payload: Uint8Array): void {
     const conversation = this.#find(id, to, from);
     if (conversation?.state !== "open") return;
-    if (!conversation.admission?.onBytes(payload.length)) return this.#end(conversation);
+    if (!conversation.admission?.onBytes(payload.length)) {
+      this.#settle(conversation, "too-many-bytes");
+      return this.#end(conversation);
+    }
     conversation.receivedBytes += payload.length;
     this.#touch(conversation);
     const { address, port } = conversation.to;

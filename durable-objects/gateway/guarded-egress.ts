@@ -12,8 +12,11 @@ export interface Admission {
   onDialled(refused: Refused | null): void;
   /** Payload went through. False: the quota is used up, the connection is cut. */
   onBytes(count: number): boolean;
-  onClosed(sentBytes: number, receivedBytes: number): void;
+  onClosed(sentBytes: number, receivedBytes: number, why: FlowEnd): void;
 }
+/** `reset`: one side broke it. `too-many-bytes`: it was cut. */
+export type FlowEnd = "done" | "reset" | "too-many-bytes";
+
 export interface Gatekeeper {
   admit(to: Destination): Promise<Admission | Refused>;
 }
@@ -81,7 +84,7 @@ class GuardedFlow implements Outflow, FlowSink {
     this.#admission = verdict;
     if (this.#isOver) {
       verdict.onDialled(null);
-      return verdict.onClosed(0, 0);
+      return verdict.onClosed(0, 0, "reset");
     }
     if (!way) return this.onRefused(noWay);
     const { host, port, name } = verdict;
@@ -93,22 +96,22 @@ class GuardedFlow implements Outflow, FlowSink {
     if (this.#finished) inner.finish();
   }
 
-  #end(): void {
+  #end(why: FlowEnd): void {
     this.#isOver = true;
     this.#early = [];
-    this.#admission?.onClosed(this.#sent, this.#received);
+    this.#admission?.onClosed(this.#sent, this.#received, why);
     this.#admission = undefined;
   }
 
   #half(): void {
-    if (++this.#ends === 2 && !this.#isOver) this.#end();
+    if (++this.#ends === 2 && !this.#isOver) this.#end("done");
   }
 
   /** Counts, and cuts the connection when nothing more is allowed. */
   #count(bytes: number): boolean {
     if (!this.#admission || this.#admission.onBytes(bytes)) return true;
     this.#inner?.abort();
-    this.#end();
+    this.#end("too-many-bytes");
     // The dialler is in the middle of a call of its own, or has not finished its turn.
     void Promise.resolve().then(() => this.#sink.onBroken());
     return false;
@@ -134,7 +137,7 @@ class GuardedFlow implements Outflow, FlowSink {
   abort(): void {
     if (this.#isOver) return;
     this.#inner?.abort();
-    this.#end();
+    this.#end("reset");
   }
   grant(bytes: number): void {
     if (this.#inner) this.#inner.grant(bytes);
@@ -154,7 +157,7 @@ class GuardedFlow implements Outflow, FlowSink {
     // A relay says late that its dial has failed.
     if (this.#isOpen) return this.onBroken();
     this.#admission?.onDialled(why);
-    this.#end();
+    this.#end("reset");
     this.#sink.onRefused(why);
   }
   onBytes(bytes: Uint8Array): void {
@@ -169,7 +172,7 @@ class GuardedFlow implements Outflow, FlowSink {
   }
   onBroken(): void {
     if (this.#isOver) return;
-    this.#end();
+    this.#end("reset");
     this.#sink.onBroken();
   }
   onWritten(count: number): void {

@@ -159,6 +159,17 @@ export class StackHost implements World {
     row.out.grant(more);
   }
 
+  /** Ends every flow towards the world with a reset; the LAN goes on. */
+  resetFlows(): void {
+    const now = this.#parts.now();
+    for (const [flow, row] of this.#rows) {
+      if (row.direction === "in") continue;
+      this.stack.reset(flow, now);
+      this.closed(flow, "reset");
+    }
+    this.#parts.onWork();
+  }
+
   /** Ends every flow towards the world without a word to the guest: its LAN is gone. */
   close(): void {
     this.#isClosed = true;

@@ -76,6 +76,25 @@ export class VirgaLobby<G extends LobbyGuest> {
     return guest;
   }
 
+  /** The sessions of these doors end now, with everything that is open in them. */
+  dismiss(doors: Iterable<VirgaDoor>): void {
+    const now = this.#parts.now();
+    for (const door of doors) {
+      const guest = door.entered as G | undefined;
+      if (!guest || !this.#guests.delete(guest)) continue;
+      guest.carrier.detach(now);
+      guest.onClosed(now);
+    }
+  }
+  /** All that wait for their next socket. */
+  dismissAbsent(): void {
+    for (const guest of this.#guests) {
+      if (guest.carrier.outlet) continue;
+      this.#guests.delete(guest);
+      guest.onClosed(this.#parts.now());
+    }
+  }
+
   /** Sessions without a socket end after a minute. */
   onTime(): void {
     const now = this.#parts.now();
@@ -110,6 +129,10 @@ export class VirgaDoor implements Door {
     this.#entered = guest;
   }
 
+  /** Whose socket this is, or was. */
+  get entered(): LobbyGuest | undefined {
+    return this.#entered;
+  }
   /** Undefined before the first message, and when another socket has taken over. */
   get #guest(): LobbyGuest | undefined {
     return this.#entered?.carrier.outlet === this.#outlet ? this.#entered : undefined;

@@ -22,6 +22,8 @@ export interface AuditRecord {
   readonly sentBytes: number;
   readonly receivedBytes: number;
   readonly durationMs: number;
+  /** Refusals before this line that were too many to be written. */
+  readonly unwritten?: number;
 }
 
 /** JSON in one line, marked so that a log can be searched for it. Names come from guests: they are cut. */

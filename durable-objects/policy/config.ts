@@ -30,7 +30,22 @@ export interface EgressConfig {
   readonly denyNames: readonly string[];
   readonly denyPorts: PortSet;
   readonly ports: Readonly<Record<Profile, PortSet>>;
+  /** Of one session. */
   readonly limits: Readonly<Record<Profile, ProfileLimits>>;
+  /** All sessions of one account, or from one address, have together what so many have. 0: no bound of this kind. */
+  readonly sessionsPer: Readonly<Record<"account" | "address", number>>;
+}
+
+/** What several sessions may use together. */
+export function limitsOfMany(one: ProfileLimits, sessions: number): ProfileLimits {
+  const { flows, connections, burst, bytes, hosts } = one;
+  return {
+    flows: flows * sessions,
+    connections: connections * sessions,
+    burst: burst * sessions,
+    bytes: bytes * sessions,
+    hosts: hosts * sessions,
+  };
 }
 
 const GiB = 2 ** 30;
@@ -39,6 +54,7 @@ const defaultLimits: Readonly<Record<Profile, ProfileLimits>> = {
   guest: { flows: 64, connections: 10, burst: 60, bytes: 4 * GiB, hosts: 60 },
   "signed-in": { flows: 512, connections: 50, burst: 300, bytes: 64 * GiB, hosts: 300 },
 };
+const defaultSessionsPer = { account: 2, address: 4 } as const;
 const loopback = ["127.0.0.0/8", "::1"].map(cidr);
 const MAX_LIST = 256;
 
@@ -93,6 +109,8 @@ const names = read<readonly string[]>([], "a list of names like example.org", li
 const ports = (fallback: PortSet) => read(fallback, "none, all, or ports like 80,443,8000-8999", parsePorts);
 const limits = (profile: Profile) =>
   read(defaultLimits[profile], "limits like flows=64,hosts=60", limitsFrom(defaultLimits[profile]));
+const sessions = (fallback: number) =>
+  read(fallback, "a number of sessions", (text) => (/^\d{1,4}$/.test(text) ? Number(text) : null));
 const modes = { off: "off", on: "on", "open-loopback": "open-loopback" } as const;
 
 const Environment = z.object({
@@ -113,6 +131,8 @@ const Environment = z.object({
   VIRGA_EGRESS_LIMITS_ANONYMOUS: limits("anonymous"),
   VIRGA_EGRESS_LIMITS_GUEST: limits("guest"),
   VIRGA_EGRESS_LIMITS_SIGNED_IN: limits("signed-in"),
+  VIRGA_EGRESS_SESSIONS_PER_ACCOUNT: sessions(defaultSessionsPer.account),
+  VIRGA_EGRESS_SESSIONS_PER_ADDRESS: sessions(defaultSessionsPer.address),
 });
 
 /** Names of the environment that this file reads. */
@@ -146,6 +166,10 @@ export function readEgressConfig(env: Readonly<Record<string, unknown>>): Outcom
       guest: read.VIRGA_EGRESS_LIMITS_GUEST,
       "signed-in": read.VIRGA_EGRESS_LIMITS_SIGNED_IN,
     },
+    sessionsPer: {
+      account: read.VIRGA_EGRESS_SESSIONS_PER_ACCOUNT,
+      address: read.VIRGA_EGRESS_SESSIONS_PER_ADDRESS,
+    },
   });
 }
 
@@ -159,4 +183,5 @@ export const closedConfig: EgressConfig = {
   denyPorts: [],
   ports: { anonymous: [], guest: [], "signed-in": [] },
   limits: defaultLimits,
+  sessionsPer: defaultSessionsPer,
 };

@@ -1,6 +1,12 @@
 import type { RefusalCode } from "#protocol/tunnel-notices.ts";
 import type { ProfileLimits } from "./config.ts";
 
+/** What a bucket holds, and when that was so. */
+export interface BucketState {
+  readonly tokens: number;
+  readonly atMs: number;
+}
+
 /** Fills evenly, never above `burst`. Times in milliseconds of any clock that does not go back. */
 export class TokenBucket {
   readonly #perMs: number;
@@ -8,10 +14,16 @@ export class TokenBucket {
   #tokens: number;
   #atMs: number | undefined;
 
-  constructor(perSecond: number, burst: number) {
+  /** `state`: as it was left; absent: full. */
+  constructor(perSecond: number, burst: number, state?: BucketState) {
     this.#perMs = perSecond / 1000;
     this.#burst = burst;
-    this.#tokens = burst;
+    this.#tokens = Math.min(state?.tokens ?? burst, burst);
+    this.#atMs = state?.atMs;
+  }
+
+  get state(): BucketState {
+    return { tokens: this.#tokens, atMs: this.#atMs ?? 0 };
   }
 
   #fill(nowMs: number): void {
@@ -26,6 +38,14 @@ export class TokenBucket {
     if (this.#tokens < count) return false;
     this.#tokens -= count;
     return true;
+  }
+
+  /** As many whole ones as there are, at most `count`. */
+  takeUpTo(count: number, nowMs: number): number {
+    this.#fill(nowMs);
+    const taken = Math.max(Math.min(Math.floor(this.#tokens), count), 0);
+    this.#tokens -= taken;
+    return taken;
   }
 
   /** Takes what has happened already; the debt is paid off before anything is taken again. */
@@ -44,11 +64,11 @@ export class TokenBucket {
 
 const MINUTE_MS = 60_000;
 /** Of the attempts of a minute so many must be there, and so large a share of them failed, to look like a scan. */
-const SCAN_ATTEMPTS = 20;
-const SCAN_RATIO = 0.8;
+export const SCAN_ATTEMPTS = 20;
+export const SCAN_RATIO = 0.8;
 const DAY_SECONDS = 86_400;
 
-/** What one session, account or address has used: asked before a flow is dialled, told how it went. */
+/** What one session has used: asked before a flow is dialled, told how it went. What several share is in `pool.ts`. */
 export class Quota {
   readonly #limits: ProfileLimits;
   readonly #connections: TokenBucket;
@@ -69,6 +89,12 @@ export class Quota {
 
   get flows(): number {
     return this.#flows;
+  }
+
+  /** Whether this host was dialled within the last minute. */
+  knows(host: string, nowMs: number): boolean {
+    this.#age(nowMs);
+    return this.#hosts.has(host);
   }
 
   /** Why a flow to this host may not be opened now. Undefined: it may, and counts as open until `closed`. */

@@ -23,3 +23,18 @@ const sentences: Readonly<Record<RefusalCode, string>> = {
   failed: "The connection could not be made.",
 };
 export const sentenceOf = (code: RefusalCode): string => sentences[code];
+
+/** What is used up is not the session's own, but what it has in common with others. */
+const shared = {
+  account: "of this account together",
+  address: "from this network address together",
+} as const;
+const sharedSentences: Readonly<Partial<Record<RefusalCode, (whose: string) => string>>> = {
+  "too-many-flows": (whose) => `Too many connections are open at once, ${whose}.`,
+  "too-many-connections": (whose) => `New connections are being opened too fast, ${whose}.`,
+  "too-many-hosts": (whose) => `Too many different hosts were contacted within a minute, ${whose}.`,
+  "too-many-bytes": (whose) => `The allowance of bytes is used up, ${whose}.`,
+  "looks-like-a-scan": (whose) => `So many connections have failed, ${whose}, that this looks like a scan.`,
+};
+export const sharedSentenceOf = (code: RefusalCode, of: keyof typeof shared): string =>
+  sharedSentences[code]?.(shared[of]) ?? sentenceOf(code);

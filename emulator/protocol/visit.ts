@@ -10,6 +10,8 @@ export const Visit = z.strictObject({
   /** Names the session; never a credential. */
   sid: z.string().check(z.minLength(1), z.maxLength(128)),
   profile: Profile,
+  /** Names what several sessions of one person have in common. */
+  account: z.optional(z.string().check(z.minLength(1), z.maxLength(128))),
   /** Of the client, for quotas and the audit log; empty: unknown. */
   address: z.string().check(z.maxLength(64)),
   /** Of the doors that carry one connection. */

@@ -8,13 +8,22 @@ export const LOCAL_URL = "http://localhost:8787";
 const isLocal = (url: string): boolean =>
   /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(new URL(url).hostname);
 
-/** The publisher's token: what was said, the environment's, or the one of the local stack, which is no secret. */
-export function publishToken(url: string, given?: string): string {
-  const token = given ?? process.env["VIRGA_PUBLISH_TOKEN"];
+/** What was said, the environment's, or the one of the local stack, which is no secret. */
+function tokenOf(name: string, url: string, given: string | undefined): string | undefined {
+  const token = given ?? process.env[name];
   if (token) return token;
-  const local = parseEnv(readFileSync(join(import.meta.dirname, "../local.env"), "utf8"))[
-    "VIRGA_PUBLISH_TOKEN"
-  ];
-  if (isLocal(url) && local) return local;
+  const local = parseEnv(readFileSync(join(import.meta.dirname, "../local.env"), "utf8"))[name];
+  return isLocal(url) ? local : undefined;
+}
+
+export function publishToken(url: string, given?: string): string {
+  const token = tokenOf("VIRGA_PUBLISH_TOKEN", url, given);
+  if (token) return token;
   throw new Error(`Publishing to ${url} needs a token: --token or VIRGA_PUBLISH_TOKEN.`);
+}
+
+export function operatorToken(url: string, given?: string): string {
+  const token = tokenOf("VIRGA_OPERATOR_TOKEN", url, given);
+  if (token) return token;
+  throw new Error(`The operator of ${url} has a token: --token or VIRGA_OPERATOR_TOKEN.`);
 }

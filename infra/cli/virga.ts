@@ -7,6 +7,7 @@ import { addInspect } from "./inspect.ts";
 import { addPublish } from "./publish.ts";
 import { addRelay } from "./relay.ts";
 import { addRun } from "./run.ts";
+import { addTunnels } from "./tunnels.ts";
 import { say } from "./words.ts";
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8")) as {
@@ -21,6 +22,7 @@ addRun(program);
 addPublish(program);
 addInspect(program);
 addRelay(program);
+addTunnels(program);
 
 try {
   await program.parseAsync();

@@ -27,7 +27,7 @@ const variables = (over: Readonly<Record<string, string>>): string[] =>
     .filter(([name]) => name in over || (workerVariables.test(name) && !SECRETS.test(name)))
     .flatMap(([name, value]) => ["--var", `${name}:${value}`]);
 const workerVariables =
-  /^VIRGA_(EGRESS|RELAY|DOH|ORIGINS|OPEN_ORIGINS|HOSTS|TRUST|PUBLIC_URL|TUNNEL|UDP|L2|AUDIT|PORTS|CONNECT)/;
+  /^VIRGA_(EGRESS|RELAY|DOH|ORIGINS|OPEN_ORIGINS|HOSTS|TRUST|PUBLIC_URL|TUNNEL|UDP|L2|AUDIT|PORTS|CONNECT|OPERATOR)/;
 
 /** Brings the database's schema up to date. */
 export async function migrate(state: string): Promise<void> {

@@ -327,7 +327,7 @@ describe("operation", () => {
     expect(text).toMatch(/^http_request_duration_seconds_bucket\{le="\+Inf"\} [1-9]\d*$/m);
     expect(text).toMatch(/^dns_queries_total \d+$/m);
     for (const line of text.trimEnd().split("\n"))
-      expect(line).toMatch(/^(# TYPE \S+ (counter|histogram)|\S+ \S+)$/);
+      expect(line).toMatch(/^(# TYPE \S+ (counter|gauge|histogram)|\S+ \S+)$/);
   });
 
   test("without a secret nothing is minted", async () => {

@@ -81,6 +81,7 @@ test("the OpenAPI document lists every route, with schemas", async () => {
   );
   expect(operations.sort()).toMatchInlineSnapshot(`
     [
+      "delete /api/operator/hang-ups/{subject} allow",
       "delete /api/ports/{id} unpublishPort",
       "delete /api/publish/raw/{id}/uploads/{uploadId} abortRawUpload",
       "get /api/chunks/{hash} getChunk",
@@ -88,6 +89,8 @@ test("the OpenAPI document lists every route, with schemas", async () => {
       "get /api/images/{slug} getImage",
       "get /api/lans/{invite} checkInvite",
       "get /api/manifests/{hash} getManifest",
+      "get /api/operator/hang-ups listHangUps",
+      "get /api/operator/tunnels listTunnels",
       "get /api/ports listPorts",
       "get /api/ports/{id}/open openPort",
       "get /api/raw/{id} readRawImage",
@@ -102,6 +105,7 @@ test("the OpenAPI document lists every route, with schemas", async () => {
       "get /version getVersion",
       "post /api/images/{id}/stream-url createStreamUrl",
       "post /api/lans makeLan",
+      "post /api/operator/hang-ups hangUp",
       "post /api/ports publishPort",
       "post /api/publish/images publishImage",
       "post /api/publish/missing findMissingChunks",

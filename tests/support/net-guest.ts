@@ -298,6 +298,8 @@ export class VirgaGuest {
   readonly #headers: Record<string, string>;
   readonly #session = new L2Session("client", { queueBytes: 4 * 2 ** 20 });
   readonly notices: TunnelNotice[] = [];
+  /** Why the tunnel hung up, each time that it did. */
+  readonly byes: { readonly code: number; readonly sentence: string }[] = [];
   readonly #orphans = new Orphans(GATEWAY_MAC);
   readonly #waiters: (() => void)[] = [];
   #socket: WebSocket | undefined;
@@ -357,6 +359,7 @@ export class VirgaGuest {
       for (const waiter of this.#waiters.splice(0)) waiter();
     }
     if (received.notice !== undefined) this.notices.push(JSON.parse(received.notice) as TunnelNotice);
+    if (received.bye) this.byes.push({ code: received.bye.code, sentence: received.bye.sentence });
     if (received.fault !== undefined || received.bye) this.#socket?.terminate();
     const kept = received.frames.filter(() => !this.#isLost());
     if (received.frames.length > 0) {

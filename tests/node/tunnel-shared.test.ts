@@ -1,0 +1,78 @@
+import { createHmac, randomUUID } from "node:crypto";
+import { describe, expect, test } from "vitest";
+import { TcpMuxParser, encodeTcpMux } from "#protocol/tcp-mux.ts";
+import { echoServer } from "../support/loopback.ts";
+import { loopbackServers } from "../support/loopback-servers.ts";
+import { forgetTunnel } from "../support/forget-tunnel.ts";
+import { TestSocket, tunnelSite } from "../support/tunnel-site.ts";
+
+const SECRET = "a-test-secret-of-a-site";
+const site = tunnelSite({
+  VIRGA_TUNNEL_AUTH: "jwt",
+  VIRGA_TUNNEL_JWT_SECRET: SECRET,
+  VIRGA_EGRESS_PORTS_GUEST: "all",
+  VIRGA_EGRESS_LIMITS_GUEST: "flows=3,connections=0,burst=5,bytes=100000,hosts=10",
+  VIRGA_EGRESS_SESSIONS_PER_ACCOUNT: "2",
+  VIRGA_EGRESS_SESSIONS_PER_ADDRESS: "0",
+});
+const servers = loopbackServers({ echo: echoServer });
+
+const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+/** A session of its own of this account. */
+function tokenOf(account: string): { sid: string; headers: Record<string, string> } {
+  const sid = randomUUID();
+  const iat = Math.floor(Date.now() / 1000);
+  const text = `${part({ alg: "HS256" })}.${part({ sid, iat, exp: iat + 300, sub: account })}`;
+  const mac = createHmac("sha256", SECRET).update(text).digest("base64url");
+  return { sid, headers: { authorization: `Bearer ${text}.${mac}` } };
+}
+
+/** Opens streams one after the other, until one is refused: how many there are, and why there are no more. */
+async function openAll(
+  headers: Record<string, string>,
+): Promise<{ open: number; why: string; socket: TestSocket }> {
+  const socket = await TestSocket.open(site, "/tcp-mux", ["aero-tcp-mux-v1"], headers);
+  const parser = new TcpMuxParser();
+  for (let open = 0; ; open++) {
+    socket.send(encodeTcpMux.open(open + 1, "127.0.0.1", servers.echo.port));
+    socket.send(encodeTcpMux.data(open + 1, Buffer.from("x")));
+    const message = await socket.next();
+    for (const frame of parser.push(new Uint8Array(message as Buffer)).frames)
+      if (frame.type === "error") return { open, why: frame.text, socket };
+  }
+}
+
+describe("sessions of one account", () => {
+  test("share what may be open at once, and say whose bound it is", async () => {
+    const account = randomUUID();
+    const first = await openAll(tokenOf(account).headers);
+    expect([first.open, first.why]).toEqual([3, "Too many connections are open at once."]);
+    const second = await openAll(tokenOf(account).headers);
+    const third = await openAll(tokenOf(account).headers);
+    expect(first.open + second.open + third.open).toBe(6);
+    expect(third.why).toBe("Too many connections are open at once, of this account together.");
+    const stranger = await openAll(tokenOf(randomUUID()).headers);
+    expect(stranger.open).toBe(3);
+    for (const { socket } of [first, second, third, stranger]) socket.drop();
+  });
+
+  test("share the rate of new ones; a tunnel that loses its memory has no more of them than before", async () => {
+    const account = randomUUID();
+    let opened = 0;
+    let why = "";
+    for (let tries = 0; tries < 8; tries++) {
+      const { sid, headers } = tokenOf(account);
+      const { open, why: said, socket } = await openAll(headers);
+      opened += open;
+      why = said;
+      socket.drop();
+      // Places come back when sockets close or a minute after they are lost; the rate's tokens never do.
+      await forgetTunnel(site.server, sid);
+      if (open === 0) break;
+    }
+    // Two sessions' burst; what a lost tunnel had borrowed is lost with it.
+    expect(opened).toBeLessThanOrEqual(10);
+    expect(opened).toBeGreaterThanOrEqual(3);
+    expect(why).toContain("of this account together");
+  });
+});
