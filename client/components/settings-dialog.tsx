@@ -1,5 +1,5 @@
 import { For, Show, type JSX } from "solid-js";
-import type { BootEntry } from "#protocol/machine-definition";
+import type { BootEntry, NicName } from "#protocol/machine-definition";
 import type { Layer, SettingName } from "../machine/config.ts";
 import { settings } from "../machine/settings.ts";
 import { Dialog } from "./dialog.tsx";
@@ -57,6 +57,16 @@ const pageStacks: readonly (readonly [string, string])[] = [
 ];
 const inPage = (network: string) => pageStacks.filter(([value]) => value === network);
 
+const cardWords: { readonly [Name in NicName]: string } = {
+  "virtio-net": "virtio-net, the fastest",
+  "virtio-net-transitional": "virtio-net, for old Linux too",
+  "virtio-net-windows7": "virtio-net, for Windows 7",
+  e1000: "Intel E1000",
+  rtl8139: "Realtek RTL8139C+",
+  "rtl8139-8139c": "Realtek RTL8139C",
+};
+const cards = [["", "As the machine wishes"], ...Object.entries(cardWords)] as const;
+
 const memorySizes = [128, 256, 512, 768, 1024, 1536, 2048];
 
 /** What the next start uses, and how the page looks. Values from the address are shown and cannot be changed here. */
@@ -103,6 +113,7 @@ export function SettingsDialog(props: {
           ["off", "No cable"],
         ]}
       />
+      <Choice name="card" label="Network card" value={values().card ?? ""} options={cards} />
       <Choice
         name="screen"
         label="Screen at the start"

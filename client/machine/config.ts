@@ -1,4 +1,5 @@
 import * as z from "zod/mini";
+import { NicName } from "#protocol/machine-definition.ts";
 import { ProcessorName } from "#protocol/processor.ts";
 
 /**
@@ -20,6 +21,8 @@ export const Settings = z.strictObject({
    * relay (tcp-mux, wisp) or by the browser's own fetch; or nowhere.
    */
   network: z._default(z.enum(["tunnel", "tcp-mux", "wisp", "fetch", "off"]), "tunnel"),
+  /** The machine's network card; the image's own wish when absent. Drivers differ: a guest needs the one of its card. */
+  card: z.optional(NicName),
   /** Another tunnel than the site's own: a ws(s) or http(s) address, with the address that gives its session. */
   tunnel: z.optional(z.string().check(z.regex(/^(wss?|https?):\/\/[^\s]{1,500}$|^\/[^\s]{0,500}$/))),
   /** Another relay than the site's own, for `tcp-mux` and `wisp`; the Worker's VIRGA_CONNECT_SRC must name it. */
@@ -71,6 +74,7 @@ const addressNames: { readonly [parameter: string]: { name: SettingName; read: (
     boot: { name: "boot", read: String },
     disk: { name: "disk", read: String },
     net: { name: "network", read: String },
+    card: { name: "card", read: String },
     room: { name: "room", read: String },
     lan: { name: "invite", read: String },
     log: { name: "log", read: String },

@@ -2,7 +2,7 @@ import { batch, onCleanup } from "solid-js";
 import { createStore, reconcile } from "solid-js/store";
 import type { Failure } from "#protocol/failure";
 import { type FrameLinkEnd, portLinkEnds, sharedLinkEnds } from "#protocol/frame-link";
-import type { MachineDefinition } from "#protocol/machine-definition";
+import { type MachineDefinition, nics } from "#protocol/machine-definition";
 import type { NicOrder } from "#protocol/machine-messages";
 import type {
   FlowRow,
@@ -159,8 +159,9 @@ export function createNetwork() {
     if (definition.network === "none") return null;
     const [card, far] = linkEnds();
     start(pathOf(settings), far, settings.room);
+    const chosen = settings.card ? nics[settings.card] : definition.network;
     const nic: NicOrder = {
-      model: definition.network?.model ?? "virtio-net",
+      ...(chosen ?? nics["virtio-net"]),
       mac: await machineMac(slug),
       link: card,
     };

@@ -32,6 +32,29 @@ export type NicModel = z.infer<typeof NicModel>;
  */
 export const NicProfile = z.enum(["transitional", "windows7", "8139c"]);
 export type NicProfile = z.infer<typeof NicProfile>;
+export interface NicChoice {
+  readonly model: NicModel;
+  readonly profile?: NicProfile | undefined;
+}
+
+/** What people call each card in settings and on command lines: a model, and its profile where it has one. */
+export const NicName = z.enum([
+  "virtio-net",
+  "virtio-net-transitional",
+  "virtio-net-windows7",
+  "e1000",
+  "rtl8139",
+  "rtl8139-8139c",
+]);
+export type NicName = z.infer<typeof NicName>;
+export const nics: Readonly<Record<NicName, NicChoice>> = {
+  "virtio-net": { model: "virtio-net" },
+  "virtio-net-transitional": { model: "virtio-net", profile: "transitional" },
+  "virtio-net-windows7": { model: "virtio-net", profile: "windows7" },
+  e1000: { model: "e1000" },
+  rtl8139: { model: "rtl8139" },
+  "rtl8139-8139c": { model: "rtl8139", profile: "8139c" },
+};
 
 /** All that a machine is made from, as the catalogue keeps it. The first boot entry is the default. */
 export const MachineDefinition = z.strictObject({

@@ -1,7 +1,7 @@
 /** `virga run --net`: the network card of a machine in this terminal, and what is behind it. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { openFrameLink, sharedLinkEnds } from "#protocol/frame-link.ts";
-import { type MachineDefinition, NicModel } from "#protocol/machine-definition.ts";
+import { type MachineDefinition, NicName, nics } from "#protocol/machine-definition.ts";
 import { type Cidr, parseCidr } from "../../durable-objects/policy/cidr.ts";
 import type { MachineNic } from "../../emulator/machine/machine.ts";
 import { macOf, NodeNetwork } from "../headless/node-network.ts";
@@ -10,7 +10,7 @@ import { say } from "./words.ts";
 export interface NetworkOptions {
   /** Default: `user`, unless the definition says that there is none. */
   readonly net?: "user" | "none";
-  readonly netModel?: NicModel;
+  readonly netModel?: NicName;
   readonly netAllow?: readonly Cidr[];
 }
 
@@ -29,9 +29,7 @@ export const addNetworkOptions = (command: Command): Command =>
       ]),
     )
     .addOption(
-      new Option("--net-model <model>", "network card, instead of the definition's").choices(
-        NicModel.options,
-      ),
+      new Option("--net-model <model>", "network card, instead of the definition's").choices(NicName.options),
     )
     .option(
       "--net-allow <range>",
@@ -60,6 +58,6 @@ export function plugNetwork(
     onProhibited: (address) =>
       say(`virga: the machine may not reach ${address}, which is not on the internet: see --net-allow`),
   });
-  const nic = { ...defined, model: options.netModel ?? defined.model };
+  const nic = options.netModel ? nics[options.netModel] : defined;
   return { nics: [{ ...nic, mac: macOf(name), link: openFrameLink(machineEnd) }], network };
 }

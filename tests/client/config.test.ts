@@ -62,6 +62,10 @@ test("the address is read by its short names, and strangers' parameters are left
     log: "debug",
     screenReader: true,
   });
+  expect(settingsInAddress("?card=rtl8139-8139c")).toEqual({ card: "rtl8139-8139c" });
+  expect(resolveSettings({}, {}, { card: "ne2000" }).problems).toEqual([
+    '"card" in the address cannot be "ne2000".',
+  ]);
   expect(resolveSettings({}, {}, settingsInAddress("?mem=lots")).problems).toEqual([
     '"memoryMiB" in the address cannot be null.',
   ]);

@@ -54,11 +54,12 @@ describe.skipIf(!isBuilt)(
     }, 120_000);
 
     test("it has a network card unless told otherwise, at the place of its model", async () => {
-      const cards = "cat /sys/bus/pci/devices/0000:00:0[568].0/device; true";
+      const cards =
+        "cat /sys/bus/pci/devices/0000:00:0[568].0/device /sys/bus/pci/devices/0000:00:0[568].0/revision; true";
       const plugged = async (...args: string[]) =>
         (await virga("run", "tiny", ...args, "--exec", cards)).stdout;
-      expect(await plugged()).toMatch(/^0x1041\n$/);
-      expect(await plugged("--net-model", "rtl8139")).toMatch(/^0x8139\n$/);
+      expect(await plugged()).toMatch(/^0x1041\n0x01\n$/);
+      expect(await plugged("--net-model", "rtl8139-8139c")).toMatch(/^0x8139\n0x10\n$/);
       expect(await plugged("--net", "none")).toMatch(/No such file/);
     }, 240_000);
 
