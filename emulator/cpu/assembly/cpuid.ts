@@ -1,4 +1,4 @@
-import { HAS_MONITOR } from "../../../build/generated/cpu/features";
+import { HAS_CLFSH, HAS_HYPERVISOR, HAS_MONITOR } from "../../../build/generated/cpu/features";
 import {
   APIC_BASE, CR4, MODEL_BRAND, MODEL_EXTENDED_LEAVES, MODEL_FEATURE_WORDS, MODEL_LEAVES, MODEL_SIGNATURE, RAX, RBX, RCX, RDX, XCR0,
 } from "./layout";
@@ -21,7 +21,7 @@ function answer(a: u32, b: u32, c: u32, d: u32): void {
 export function cpuid(u: usize): void {
   let leaf = load<u32>(RAX);
   const subleaf = load<u32>(RCX);
-  if (leaf >= 0x40000000 && leaf < 0x40000100) { hypervisor(leaf); return; }
+  if (has(HAS_HYPERVISOR) && leaf >= 0x40000000 && leaf < 0x40000100) { hypervisor(leaf); return; }
   // Above the last leaf, the data of the last basic one (SDM 2A).
   const most = load<u32>(MODEL_LEAVES);
   if (leaf & 0x80000000 ? leaf > load<u32>(MODEL_EXTENDED_LEAVES) : leaf > most) leaf = most;
@@ -33,11 +33,12 @@ function basic(leaf: u32, subleaf: u32): void {
     case 0: answer(load<u32>(MODEL_LEAVES), 0x756e6547, 0x6c65746e, 0x49656e69); break;
     case 1: {
       const osxsave = load<u64>(CR4) & CR4_OSXSAVE ? <u32>1 << 27 : 0, apic = load<u64>(APIC_BASE) & 0x800 ? word(WORD_1D) : word(WORD_1D) & ~(1 << 9);
-      answer(load<u32>(MODEL_SIGNATURE), 0x00010800, word(WORD_1C) | osxsave, apic);
+      answer(load<u32>(MODEL_SIGNATURE), has(HAS_CLFSH) ? 0x00010800 : 0, word(WORD_1C) | osxsave, apic);
       break;
     }
-    // Caches are told by leaf 4.
-    case 2: answer(0x00ffff01, 0, 0, 0); break;
+    // Caches are told by leaf 4; a Pentium III, which has none, tells 16 + 16 KiB and 256 KiB of 32-byte lines, and its TLBs, here.
+    // Where the descriptor FFh sends programs to a leaf that is not there they ask for ever.
+    case 2: if (load<u32>(MODEL_LEAVES) >= 4) answer(0x00ffff01, 0, 0, 0); else answer(0x03020101, 0, 0, 0x0c040882); break;
     case 4: cache(subleaf); break;
     // MONITOR watches 64 bytes; MWAIT has the extension of ECX bit 0, and one C1.
     case 5: if (has(HAS_MONITOR)) answer(64, 64, 3, 0x10); else answer(0, 0, 0, 0); break;

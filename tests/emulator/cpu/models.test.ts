@@ -108,16 +108,18 @@ describe.each(names)("a processor %s", (name) => {
     expect(rig.run(code) === UD).toBe(!has(feature));
   });
 
+  const askCpuid = (rig: RealRig, eax: number, ecx = 0): Record<"a" | "b" | "c" | "d", number> => {
+    setRegister(rig.cpu, "rax", BigInt(eax));
+    setRegister(rig.cpu, "rcx", BigInt(ecx));
+    expect(rig.run("0fa2")).toBeUndefined();
+    return { a: rig.get("rax"), b: rig.get("rbx"), c: rig.get("rcx"), d: rig.get("rdx") };
+  };
+
   test("says so in CPUID, and its signature at reset too", () => {
     const rig = new RealRig(name);
     expect(rig.get("rdx")).toBe(signature);
     if (!has("cpuid")) return;
-    const leaf = (eax: number, ecx = 0): Record<string, number> => {
-      setRegister(rig.cpu, "rax", BigInt(eax));
-      setRegister(rig.cpu, "rcx", BigInt(ecx));
-      expect(rig.run("0fa2")).toBeUndefined();
-      return { a: rig.get("rax"), b: rig.get("rbx"), c: rig.get("rcx"), d: rig.get("rdx") };
-    };
+    const leaf = (eax: number, ecx = 0): Record<string, number> => askCpuid(rig, eax, ecx);
     expect(leaf(0)["a"]).toBe(basicLeaves);
     expect(leaf(1)["a"]).toBe(signature);
     if (extendedLeaves) expect(leaf(0x80000000)["a"]).toBe(extendedLeaves);
@@ -132,6 +134,27 @@ describe.each(names)("a processor %s", (name) => {
       return place !== undefined && (said[place.word]! >>> place.bit) & 1;
     });
     expect(new Set(told)).toEqual(new Set(features.filter((feature) => cpuidPlace(feature) !== undefined)));
+  });
+
+  test.runIf(has("cpuid"))(
+    "tells its caches so that a program which asks for all of them comes to an end",
+    () => {
+      const rig = new RealRig(name);
+      if (basicLeaves < 2) return;
+      const { a, b, c, d } = askCpuid(rig, 2);
+      const descriptors = [a >>> 8, b, c, d].flatMap((word) =>
+        [0, 8, 16, 24].map((at) => (word >>> at) & 0xff),
+      );
+      expect(a & 0xff).toBe(1);
+      // FFh sends to leaf 4, whose last cache has no type.
+      expect(descriptors.includes(0xff)).toBe(basicLeaves >= 4);
+      if (basicLeaves >= 4)
+        expect([0, 1, 2, 3].map((subleaf) => askCpuid(rig, 4, subleaf).a & 0x1f)).toEqual([1, 2, 3, 0]);
+    },
+  );
+
+  test.runIf(has("cpuid"))("answers as a hypervisor only where it says that there is one", () => {
+    expect(askCpuid(new RealRig(name), 0x40000000).b === 0x67726956).toBe(has("hypervisor"));
   });
 
   test("lets exactly the flags toggle that it has", () => {
