@@ -94,6 +94,7 @@ export class Hall {
           if (refused) this.#counts.refusedDatagrams++;
           return refused;
         },
+        unheard: (from, to) => datagrams.unheard?.(from, to),
         close: () => datagrams.close(),
       };
     };

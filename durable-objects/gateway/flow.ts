@@ -80,6 +80,8 @@ export interface DatagramSink {
 
 /** Datagrams that are no service of the LAN. `from` and `to` are the guest's and the world's ends. */
 export interface DatagramEgress {
+  /** The guest does not listen at its end of this conversation any more. Absent: there is nothing to forget. */
+  unheard?(from: Endpoint, to: Endpoint): void;
   /** Refusal: there is no way for this datagram. Null: it is on its way, or lost as datagrams may be. */
   send(from: Endpoint, to: NamedEndpoint, payload: Uint8Array): Refused | null;
   close(): void;

@@ -75,6 +75,10 @@ export class GuardedDatagrams {
     const door: Door = { sink, next, id };
     return {
       send: (from, to, payload) => this.#send(door, from, to, payload),
+      unheard: (from, to) => {
+        const conversation = this.#find(id, from, to);
+        if (conversation?.state === "open") this.#end(conversation);
+      },
       close: () => this.#close(door),
     };
   };

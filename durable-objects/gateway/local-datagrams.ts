@@ -27,6 +27,9 @@ export function localDatagrams(names: Names, now: () => number, next: OpenDatagr
         }
         return further.send(from, to, payload);
       },
+      unheard(from, to) {
+        further.unheard?.(from, to);
+      },
       close() {
         isClosed = true;
         further.close();

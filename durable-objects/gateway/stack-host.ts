@@ -264,6 +264,10 @@ export class StackHost implements World {
     if (refused) this.#later(() => this.#unreachable(from, to, refused));
   }
 
+  unheard(from: Endpoint, to: Endpoint): void {
+    this.#datagrams.unheard?.(from, to);
+  }
+
   #unreachable(from: Endpoint, to: Endpoint, { refusal }: Refused): void {
     const why = refusal === "prohibited" ? "prohibited" : "port";
     this.stack.unreachable(from, to, why, this.#parts.now());

@@ -1,3 +1,4 @@
+import type { IcmpInput } from "./icmp-input.ts";
 import type { IcmpOutput } from "./icmp.ts";
 import type { Neighbours } from "./neighbours.ts";
 import type { Reassembly } from "./reassembly.ts";
@@ -14,6 +15,7 @@ export interface InputParts {
   readonly neighbours: Neighbours;
   readonly reassembly: Reassembly;
   readonly icmp: IcmpOutput;
+  readonly icmpErrors: IcmpInput;
   readonly tcp: Tcp;
   readonly udp: Udp;
 }
@@ -100,6 +102,8 @@ export class Ipv4Input {
   /** The gateway answers echo. The world's addresses cannot be asked from here, and the guest hears so at once. */
   #onIcmp(view: DataView, header: IpHeader, isGateway: boolean, nowMs: number): void {
     const icmp = readIcmp(view, header.payload, header.end, 0);
+    if (icmp?.type === icmpTypes.unreachable)
+      return this.#parts.icmpErrors.onMessage(view, icmp, readIp(view, header.source, 4));
     if (icmp?.type !== icmpTypes.echo) return;
     if (!isGateway) return this.#parts.icmp.about(view, header, "prohibited", nowMs);
     const from = readIp(view, header.destination, 4);

@@ -108,6 +108,10 @@ export class Ipv6Input {
     const pseudo = pseudoSum(source, destination, protocols.icmpv6, length);
     const icmp = readIcmp(view, header.payload, header.end, pseudo);
     if (!icmp) return true;
+    if (icmp.type === icmpv6Types.unreachable) {
+      this.#parts.icmpErrors.onMessage(view, icmp, source);
+      return true;
+    }
     if (icmp.type === icmpv6Types.echo) {
       const isToAll = isMulticast(destination);
       if ((!isToAll && !this.#isGateway(destination)) || isUnspecified(source)) return false;

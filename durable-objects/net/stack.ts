@@ -1,4 +1,5 @@
 import { DnsStream } from "./dns-stream.ts";
+import { IcmpInput } from "./icmp-input.ts";
 import { IcmpOutput } from "./icmp.ts";
 import { Ipv4Input } from "./ipv4-input.ts";
 import { Ipv6Input } from "./ipv6-input.ts";
@@ -93,6 +94,7 @@ export class Stack implements NetworkStack {
       neighbours: this.#neighbours,
       reassembly: this.#reassembly,
       icmp: this.#icmp,
+      icmpErrors: new IcmpInput(this.#tcp, world),
       tcp: this.#tcp,
       udp: this.#udp,
     };

@@ -54,6 +54,8 @@ export interface World {
    * Answered by `Stack.datagram` or `Stack.unreachable`, or not at all. `payload` is a view on the guest's frame.
    */
   datagram(from: Endpoint, to: Endpoint & { readonly name?: string }, payload: Uint8Array): void;
+  /** The guest says by ICMP that nobody takes datagrams at its end `from` of this conversation. Absent: nobody wants to know. */
+  unheard?(from: Endpoint, to: Endpoint): void;
 }
 
 /** The LAN that the stack presents, and its bounds. Defaults: `lan.ts`. */

@@ -45,6 +45,9 @@ export class NotedWorld implements World {
   datagram(from: Endpoint, to: Endpoint, payload: Uint8Array): void {
     this.events.push(`datagram ${from.address}:${from.port} ${to.address}:${to.port} ${payload.length}`);
   }
+  unheard(from: Endpoint, to: Endpoint): void {
+    this.events.push(`unheard ${from.address}:${from.port} ${to.address}:${to.port}`);
+  }
   /** Everything noted since the last call. */
   take(): string[] {
     return this.events.splice(0);

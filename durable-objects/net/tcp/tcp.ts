@@ -120,6 +120,17 @@ export class Tcp {
     return emitBare(this.#t, ends, flags.rst | flags.ack, 0, ack);
   }
 
+  /**
+   * The guest says by ICMP that it does not take what `quoted` was: a connection that the host was opening has failed. Of
+   * one that is open such an error is not believed (RFC 5927 §5.2), and of a segment that was never sent neither (§4.1).
+   */
+  onUnreachable(view: DataView, quoted: IpHeader, guestPort: number, peerPort: number, seq: number): void {
+    // What the stack had sent is read the other way round.
+    const sent = { ...quoted, source: quoted.destination, destination: quoted.source };
+    const c = this.#t.table.find(view, sent, guestPort, peerPort);
+    if (c?.state === "SynSent" && seq === c.iss) abort(this.#t, c, "reset");
+  }
+
   onTime(): void {
     for (let c = this.#t.deadlines.due(this.#t.now); c; c = this.#t.deadlines.due(this.#t.now))
       expire(this.#t, c, this.#hooks.onDialTimeout);

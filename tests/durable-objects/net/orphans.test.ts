@@ -2,6 +2,7 @@ import { assert, property, uint8Array } from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Orphans } from "../../../durable-objects/net/orphans.ts";
 import { isIntact, sum } from "../../../durable-objects/net/wire/checksum.ts";
+import { readPacket, readSegment, tcpFrame } from "../../support/guest-frames.ts";
 
 /** A segment of 10.0.2.15:40000 to 192.0.2.9:80 that acknowledges 1000 and carries these flags. */
 function segment(bits: number, acknowledged = 1000, port = 40_000): Uint8Array {
@@ -35,6 +36,24 @@ describe("connections that the tunnel has forgotten", () => {
     expect(isIntact(sum(view, 14, 34))).toBe(true);
     expect(isIntact(sum(view, 34, 54, sum(view, 26, 34) + 6 + 20))).toBe(true);
     expect(orphans.reset()).toEqual([]);
+  });
+
+  test("are reset over IPv6 as well", () => {
+    const orphans = new Orphans(gatewayMac);
+    const ends = { from: "fd00:7669:7267::15", to: "2001:db8::7", guestPort: 40_000, peerPort: 443 };
+    orphans.onSent(tcpFrame({ ...ends, seq: 1, ack: 7000, flags: ACK, window: 1000 }));
+    orphans.onSent(tcpFrame({ ...ends, guestPort: 40_001, seq: 1, ack: 9, flags: ACK, window: 1000 }));
+    const [frame, other, ...more] = orphans.reset();
+    expect(more).toEqual([]);
+    expect(readPacket(frame!)).toMatchObject({ from: ends.to, to: ends.from });
+    // A wrong checksum would throw.
+    expect(readSegment(frame!)).toMatchObject({
+      sourcePort: 443,
+      destinationPort: 40_000,
+      seq: 7000,
+      flags: RST,
+    });
+    expect(readSegment(other!)).toMatchObject({ destinationPort: 40_001, seq: 9 });
   });
 
   test("a SYN and a connection that the guest has reset need nothing", () => {
