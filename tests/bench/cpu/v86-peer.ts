@@ -10,13 +10,14 @@ import { CODE, DATA, END, type Program, STACK } from "./programs.ts";
 import { cpuSeconds } from "./timing.ts";
 
 const RET = 0xc3;
-const DRIVER = 0x10000;
+/** Where the ROM jumps when it has set up a flat segment and a stack. */
+export const DRIVER = 0x10000;
 const COM1 = 0x3f8;
 const ROM_BYTES = 0x10000;
 const ROM = 0xf0000;
 
 /** 64 KiB whose last 16 bytes are where the processor starts (SDM 3A §10.1.4), and a GDT of two flat descriptors. */
-function startupRom(): Uint8Array {
+export function startupRom(): Uint8Array {
   const rom = new Uint8Array(ROM_BYTES).fill(0xf4);
   const gdt = 0x100;
   const descriptors = [0n, 0x00cf9b000000ffffn, 0x00cf93000000ffffn];
