@@ -13,5 +13,10 @@ export default defineConfig(async () => ({
       miniflare: { bindings: { MIGRATIONS: await readD1Migrations("./infra/migrations") } },
     }),
   ],
-  test: { include: ["tests/cloud/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000 },
+  test: {
+    include: ["tests/cloud/**/*.test.ts"],
+    globalSetup: ["tests/support/cloud-world.ts"],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
 }));

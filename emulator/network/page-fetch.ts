@@ -1,4 +1,5 @@
 import type { Destination, Egress, FlowSink, Outflow, Refused } from "../../durable-objects/gateway/flow.ts";
+import { answer, answerInWords } from "../../durable-objects/gateway/http-answer.ts";
 import {
   HttpFlow,
   type AskedRequest,
@@ -6,11 +7,8 @@ import {
   nextRequest,
 } from "../../durable-objects/gateway/http-flow.ts";
 import {
-  type HeaderLine,
   type RequestHead,
-  encodeChunk,
   encodeHead,
-  lastChunk,
   listOf,
   valuesOf,
   withoutHopByHop,
@@ -19,7 +17,6 @@ import type { Failure } from "../protocol/failure.ts";
 import type { PageWay } from "./page-uplink.ts";
 
 const HTTP_PORT = 80;
-const PIECE_BYTES = 16 * 1024;
 /** A browser sends a body only when it has all of it. */
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 /** Of a name and a port; what else stands in a Host header does not come into an address. */
@@ -164,45 +161,4 @@ function allowedHeaders({ headers }: RequestHead): Headers {
     if (!/^(host|content-length|expect|cookie|origin|referer|user-agent|accept-encoding)$/i.test(name))
       kept.append(name, value);
   return kept;
-}
-
-async function answer(
-  connection: Served,
-  head: RequestHead,
-  response: Response,
-  isLast: boolean,
-): Promise<void> {
-  const headers: HeaderLine[] = withoutHopByHop(response.headers).filter(
-    ([name]) => !/^content-(length|encoding)$/i.test(name),
-  );
-  const isBodyless = head.method === "HEAD" || response.status === 204 || response.status === 304;
-  const isChunked = !isBodyless && head.version === "1.1";
-  if (isChunked) headers.push(["Transfer-Encoding", "chunked"]);
-  if (isLast) headers.push(["Connection", "close"]);
-  const start = `HTTP/1.1 ${response.status} ${response.statusText || "Answer"}`;
-  await connection.send(encodeHead(start, headers));
-  if (isBodyless) return;
-  for await (const piece of response.body ?? [])
-    for (let at = 0; at < piece.length; at += PIECE_BYTES) {
-      const part = piece.subarray(at, at + PIECE_BYTES);
-      await connection.send(isChunked ? encodeChunk(part) : part);
-    }
-  if (isChunked) await connection.send(lastChunk);
-}
-
-async function answerInWords(
-  connection: Served,
-  head: RequestHead,
-  status: string,
-  words: string,
-): Promise<void> {
-  const text = new TextEncoder().encode(words);
-  await connection.send(
-    encodeHead(`HTTP/1.1 ${status}`, [
-      ["Content-Type", "text/plain; charset=utf-8"],
-      ["Content-Length", String(text.length)],
-      ["Connection", "close"],
-    ]),
-  );
-  if (head.method !== "HEAD") await connection.send(text);
 }
