@@ -24,7 +24,7 @@ export interface Tally {
   /** The judge's part of it; lines of before 2026-11-21T22:00 do not say. */
   readonly judgeMinutes: number;
   readonly streams: number;
-  /** Streams that the judge could not answer: they ran on, or called the kernel. */
+  /** Streams that the judge could not answer: they ran on, or called the kernel, or met what TCG leaves out. */
   readonly unusable: number;
   readonly findings: number;
   /** Digest of emulator/cpu as it was. */

@@ -1,5 +1,7 @@
 /**
- * `npm run fuzz -- cpu --seed S --minutes M [--mode user64|user32|user16|system] [--first N] [--streams N] [--keep] [--log]`
+ * `npm run fuzz -- cpu --seed S --minutes M [--mode MODE] [--judge bochs|qemu] [--first N] [--streams N] [--keep] [--log]`, MODE being
+ * user64, user32 and user16 (against this host's processor) or system (against Bochs, or QEMU's TCG).
+ * `npm run fuzz -- log`: what the log adds up to, and which filed findings differ today; the exit status is 1 when one does.
  * `npm run fuzz -- net --seed S --frames N`: the TCP/IP stack; the exit status is 1 when it threw or held too much.
  * Prints each difference; --keep files it as a vector in tests/vectors/cpu, --log adds a line to infra/docs/fuzz-log.jsonl.
  * The exit status is 1 when there was a difference.
@@ -8,10 +10,13 @@ import { appendFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { foundFolder, fuzzUser } from "./cpu.ts";
+import { foundFolder, fuzzUser, type Tally } from "./cpu.ts";
+import { logFile, printLog } from "./log.ts";
 import { fuzzStack } from "./net.ts";
 import type { Bits } from "./stream.ts";
 import { fuzzSystem } from "./system.ts";
+import { Bochs, Qemu } from "./system-judges.ts";
+import { isKind, kinds } from "./system-kinds.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -19,6 +24,7 @@ const { values, positionals } = parseArgs({
     seed: { type: "string", default: "1" },
     minutes: { type: "string", default: "1" },
     mode: { type: "string", default: "user64" },
+    judge: { type: "string", default: "bochs" },
     first: { type: "string", default: "0" },
     streams: { type: "string" },
     frames: { type: "string", default: "10000000" },
@@ -26,17 +32,8 @@ const { values, positionals } = parseArgs({
     log: { type: "boolean", default: false },
   },
 });
-if (positionals[0] === "net") {
-  const seed = Number(values.seed);
-  console.log(JSON.stringify({ seed, ...fuzzStack(Number(values.frames), seed) }));
-  process.exit(0);
-}
-const bits: Record<string, Bits> = { user64: 64, user32: 32, user16: 16 };
-const width = bits[values.mode];
-if (positionals[0] !== "cpu" || (width === undefined && values.mode !== "system")) {
-  console.error(`Which part, and which mode? net, or cpu --mode ${Object.keys(bits).join("|")}|system`);
-  process.exit(2);
-}
+const bits: Readonly<Record<string, Bits>> = { user64: 64, user32: 32, user16: 16 };
+const judges = { bochs: Bochs, qemu: Qemu } as const;
 const common = {
   seed: Number(values.seed),
   minutes: Number(values.minutes),
@@ -46,30 +43,54 @@ const common = {
 const keep = (file: string, found: unknown): void => {
   if (values.keep) appendFileSync(join(foundFolder, file), `${JSON.stringify(found)}\n`);
 };
-const tally =
-  width === undefined
-    ? fuzzSystem({
-        ...common,
-        onFinding: (finding) => {
-          const { name, stream, differences } = finding;
-          const code = Buffer.from(stream.code).toString("hex");
-          console.log(`${name} cpl ${stream.cpl} [${code}] ${differences.slice(0, 6).join("; ")}`);
-          keep("system-found.jsonl", { id: name, stream, expected: finding.expected ?? null });
-        },
-      })
-    : fuzzUser({
-        ...common,
-        bits: width,
-        onFinding: ({ vector, differences }) => {
-          console.log(`${vector.id} at ${vector.a} [${vector.c}] ${differences.slice(0, 5).join("; ")}`);
-          keep(`m${width}-found.ndjson`, vector);
-        },
-      });
-const line = JSON.stringify({
-  date: new Date().toISOString().slice(0, 16),
-  processor: cpus()[0]?.model ?? "unknown",
-  ...tally,
-});
-console.log(line);
-if (values.log) appendFileSync(join(import.meta.dirname, "../../infra/docs/fuzz-log.jsonl"), `${line}\n`);
-process.exitCode = tally.findings > 0 ? 1 : 0;
+
+function runUser(width: Bits): Tally {
+  return fuzzUser({
+    ...common,
+    bits: width,
+    onFinding: ({ vector, differences }) => {
+      console.log(`${vector.id} at ${vector.a} [${vector.c}] ${differences.slice(0, 5).join("; ")}`);
+      keep(`m${width}-found.ndjson`, vector);
+    },
+  });
+}
+
+function runSystem(name: keyof typeof kinds, judge: keyof typeof judges): Tally {
+  return fuzzSystem({
+    ...common,
+    kind: kinds[name],
+    judge: new judges[judge](),
+    onFinding: ({ name: id, stream, expected, differences }) => {
+      const code = Buffer.from(stream.code).toString("hex");
+      console.log(`${id} cs ${stream.cs.toString(16)} [${code}] ${differences.slice(0, 6).join("; ")}`);
+      // What TCG says is a hint: only Bochs' answers are filed.
+      if (judge === "bochs")
+        keep("system-found.jsonl", { id, kind: name, stream, expected: expected ?? null });
+    },
+  });
+}
+
+function runCpu(mode: string, judge: string): Tally | undefined {
+  const width = bits[mode];
+  if (width !== undefined) return runUser(width);
+  return isKind(mode) && (judge === "bochs" || judge === "qemu") ? runSystem(mode, judge) : undefined;
+}
+
+if (positionals[0] === "net") {
+  const seed = Number(values.seed);
+  console.log(JSON.stringify({ seed, ...fuzzStack(Number(values.frames), seed) }));
+} else if (positionals[0] === "log") {
+  if (printLog() > 0) process.exitCode = 1;
+} else {
+  const tally = positionals[0] === "cpu" ? runCpu(values.mode, values.judge) : undefined;
+  if (!tally) {
+    const modes = [...Object.keys(bits), ...Object.keys(kinds)].join("|");
+    console.error(`Which part, and which mode? net, log, or cpu --mode ${modes} [--judge bochs|qemu]`);
+    process.exit(2);
+  }
+  const date = new Date().toISOString().slice(0, 16);
+  const line = JSON.stringify({ date, processor: cpus()[0]?.model ?? "unknown", ...tally });
+  console.log(line);
+  if (values.log) appendFileSync(logFile, `${line}\n`);
+  process.exitCode = tally.findings > 0 ? 1 : 0;
+}

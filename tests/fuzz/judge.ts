@@ -25,8 +25,8 @@ function masked(answer: Vector, masks: readonly Mask[]): Vector {
   const end = endOf(answer, masks);
   const faulted = answer.e !== undefined && answer.e.v !== 1 && answer.e.v !== 3 && answer.e.v !== 4;
   const flags = end ? (faulted ? end.flagsAtFault : end.flags) : ARITHMETIC,
-    // An approximation may or may not be exact, and an unmasked loss of precision is pending then.
-    status = (end ? end.status : STATUS) | (answer.ap === 2 ? 0x8080 : 0);
+    // An approximation may or may not be exact: a tiny one underflows or not, and an unmasked loss of precision is pending.
+    status = (end ? end.status : STATUS) | (answer.ap === 2 ? 0x8090 : 0);
   const { err, ...e } = answer.e ?? { v: -1 };
   const isForeign = e.cr2 !== undefined && BigInt(`0x${e.cr2}`) >= KERNEL;
   const ignored = faulted && end?.partial ? [...(answer.mi ?? []), end.partial] : answer.mi;
@@ -136,27 +136,27 @@ export function shrink(machine: VectorMachine, host: NativeHost, stream: Stream,
       single = usable(before) ? alone(part, before) : undefined;
     const [again] = single ? host.answer([single.question]) : [];
     const smallest = single && usable(again) ? judge(machine, single, again) : undefined;
-    return smallest ? { ...smallest, vector: withoutIdle(machine, smallest.vector) } : finding;
+    return smallest ? withoutIdle(machine, host, single!, smallest) : finding;
   }
   return found;
 }
 
-/** Leaves out initial registers and memory that the difference does not need. */
-function withoutIdle(machine: VectorMachine, vector: Vector): Vector {
-  let kept = vector;
-  const stillDiffers = (candidate: Vector): boolean => {
-    try {
-      return machine.replay(candidate).length > 0;
-    } catch {
-      return false;
-    }
-  };
-  const expected = machine.replay(vector).length;
-  for (const name of Object.keys(vector.i)) {
-    if (vector.o[name] !== undefined || /^(fl|mxcsr|f[cst]w)$/.test(name)) continue;
-    const { [name]: _left, ...i } = kept.i;
-    const candidate = { ...kept, i };
-    if (stillDiffers(candidate) && machine.replay(candidate).length === expected) kept = candidate;
-  }
-  return kept;
+/** Leaves out initial registers that the difference does not need, if the processor says that it stays without all of them. */
+function withoutIdle(machine: VectorMachine, host: NativeHost, stream: Stream, found: Finding): Finding {
+  const without = (names: readonly string[]): Stream => ({
+    ...stream,
+    question: {
+      ...stream.question,
+      i: Object.fromEntries(Object.entries(stream.question.i).filter(([name]) => !names.includes(name))),
+    },
+  });
+  const findings = (candidates: readonly Stream[]): (Finding | undefined)[] =>
+    host.answer(candidates.map(({ question }) => question)).map((answer, k) => {
+      const finding = typeof answer === "object" ? judge(machine, candidates[k]!, answer) : undefined;
+      return finding?.differences.length === found.differences.length ? finding : undefined;
+    });
+  const names = Object.keys(stream.question.i).filter((name) => !/^(fl|mxcsr|f[cst]w)$/.test(name));
+  const single = findings(names.map((name) => without([name])));
+  const idle = names.filter((_name, k) => single[k] !== undefined);
+  return findings([without(idle)])[0] ?? found;
 }

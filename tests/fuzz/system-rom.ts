@@ -1,335 +1,203 @@
 /**
- * A ROM of 128 KiB that runs streams of 32-bit system code and tells on port E9h what became of each: for the core and for another
+ * A ROM that runs streams of 16- and 32-bit system code and tells on port E9h what became of each: for the core and for another
  * emulator alike, without a BIOS. Before each stream the tables are made anew; every exception and INT 20h end it, and its whole
  * state goes out: selectors, general registers, the exception's frame, control and debug registers, and sums over tables and memory.
+ * A stream that shuts the processor down costs a reset: RAM keeps the count, and the ROM goes on with the next.
+ * Tables and harness are in the last 128 KiB below 1 MiB, the streams below them at the top of the address space.
  */
+import { readMarked, type SystemRom } from "./system-judges.ts";
+import { Code, copy, fill, long, sum, switchOff, word, writeMsr } from "./machine-code.ts";
+import { GDT_LIMIT, LOW_DATA_16, RAM, ROM, ROM_CODE_16, tables } from "./system-tables.ts";
 
-export const ROM_BYTES = 0x2_0000;
-const ROM = 0xe_0000;
-/** Places in RAM. */
-export const RAM = {
-  idt: 0x1_0000,
-  gdt: 0x1_1000,
-  ldt: 0x1_2000,
-  tss: 0x1_3000,
-  directory: 0x1_4000,
-  table: 0x1_5000,
-  tablesEnd: 0x1_6000,
-  record: 0x1_9000,
-  kernelStack: 0x1_b000,
-  dump: 0x1_c000,
-  code: 0x2_0000,
-  data: 0x2_1000,
-  dataEnd: 0x2_4000,
-  stack: 0x2_8800,
-  stackEnd: 0x2_9000,
-} as const;
-/** A task to switch to. */
-const OTHER_TSS = RAM.tss + 0x200;
-/** Pages of the data window with other rights: read-only, absent, and the kernel's. */
-export const pages = { readOnly: 0x2_5000, absent: 0x2_6000, kernel: 0x2_7000 } as const;
-
-export const CODE_BYTES = 108;
-const HEAD = 52;
+const ROM_BYTES = 0x2_0000;
+const CODE_BYTES = 108;
+const HEAD = 88;
 const RECORD = HEAD + CODE_BYTES;
-/** Templates of the tables in the ROM, then the harness, then the streams. */
+/** Templates of the tables in the ROM, then the harness. */
 const TEMPLATE = ROM,
-  HARNESS = ROM + 0x6000,
-  STREAMS = ROM + 0x7800;
-export const MAX_STREAMS = Math.floor((0xf_f000 - STREAMS) / RECORD);
+  HARNESS = ROM + 0xa000,
+  HARNESS_END = ROM + 0xfe00;
+
 /** Doublewords of a dump: see `common` below. */
-export const DUMP = [
-  "gs",
-  "fs",
-  "es",
-  "ds",
-  "edi",
-  "esi",
-  "ebp",
-  "esp",
-  "ebx",
-  "edx",
-  "ecx",
-  "eax",
-  "vector",
-  "error",
-  "eip",
-  "cs",
-  "eflags",
-  "above0",
-  "above1",
-  "ss",
-  "frame",
-  "cr0",
-  "cr2",
-  "cr3",
-  "cr4",
-  "dr6",
-  "dr7",
-  "ldtr",
-  "tr",
-  "tables",
-  "memory",
-] as const;
-export const DUMP_BYTES = 4 + 4 * DUMP.length;
+const DUMP = (
+  "gs fs es ds edi esi ebp esp ebx edx ecx eax vector error eip cs eflags above0 above1 above2 above3 above4 above5 ss frame " +
+  "cr0 cr2 cr3 cr4 dr6 dr7 ldtr tr tables memory"
+).split(" ");
+/** A dump begins with the stream's number and a mark. */
+const DUMP_BYTES = 8 + 4 * DUMP.length;
+const DUMP_MARK = 0x5e3c_a1d7;
+/** Doublewords that come from the stack: four selectors, PUSHA, vector, error code, and nine of the frame. */
+const FROM_STACK = 23;
+
+/** Where a stream begins: CPL 0 on its own stack, by an IRET to CPL 3 or virtual-8086 mode, or in real mode. */
+export const START = { inner: 0, outer: 1, real: 2 } as const;
 
 export interface SystemStream {
-  readonly cpl: 0 | 3;
-  /** EAX ECX EDX EBX ESP EBP ESI EDI. */
+  readonly start: 0 | 1 | 2;
+  readonly eip: number;
+  readonly cs: number;
+  readonly esp: number;
+  readonly ss: number;
+  /** ES DS FS GS, in real and virtual-8086 mode. */
+  readonly segments: readonly number[];
+  /** EAX ECX EDX EBX - EBP ESI EDI. */
   readonly registers: readonly number[];
   readonly flags: number;
   readonly cr0: number;
+  readonly cr3: number;
   readonly cr4: number;
   readonly code: readonly number[];
 }
 
-const word = (value: number): number[] => [value & 255, (value >> 8) & 255];
-const long = (value: number): number[] => [...word(value), ...word(value >>> 16)];
+/** Places in a record. */
+const R = {
+  start: 4,
+  registers: 8,
+  eip: 40,
+  cs: 44,
+  flags: 48,
+  esp: 52,
+  ss: 56,
+  es: 60,
+  ds: 64,
+  fs: 68,
+  gs: 72,
+  cr0: 76,
+  cr3: 80,
+  cr4: 84,
+} as const;
 
-/** A descriptor (SDM 3A §3.4.5): access byte, flags nibble (G D L AVL). */
-const descriptor = (base: number, limit: number, access: number, flags: number): number[] => [
-  ...word(limit),
-  ...word(base),
-  (base >> 16) & 255,
-  access,
-  ((limit >> 16) & 15) | (flags << 4),
-  (base >>> 24) & 255,
-];
-const gate = (selector: number, offset: number, access: number, count = 0): number[] => [
-  ...word(offset),
-  ...word(selector),
-  count,
-  access,
-  ...word(offset >>> 16),
-];
-
-export const FIRST_TEST_SELECTOR = 0x38;
-/** Selectors 38h and up: descriptors of every kind, for the streams to stumble over. All writable data is big, so that any may be a stack. */
-export const testDescriptors: readonly (readonly number[])[] = [
-  descriptor(RAM.data, 0xfff, 0x93, 4),
-  descriptor(RAM.data, 0xfff, 0xf3, 4),
-  descriptor(RAM.data, 0x7ff, 0xb3, 4),
-  descriptor(RAM.data, 0xfff, 0xf1, 4),
-  descriptor(RAM.data, 0xfff, 0x91, 4),
-  descriptor(RAM.data, 0x7ff, 0xf7, 4),
-  descriptor(RAM.data, 0x7ff, 0x97, 4),
-  descriptor(RAM.data, 0xfff, 0x73, 4),
-  descriptor(0, 0xfffff, 0x9b, 12),
-  descriptor(0, 0xfffff, 0xfb, 12),
-  descriptor(0, 0xfffff, 0xdb, 12),
-  descriptor(0, 0xfffff, 0x9f, 12),
-  descriptor(0, 0xfffff, 0xff, 12),
-  descriptor(0, 0xfffff, 0xdf, 12),
-  descriptor(0, 0xfffff, 0x99, 12),
-  descriptor(0, 0xfffff, 0xf9, 12),
-  descriptor(0, 0xfffff, 0x7b, 12),
-  descriptor(0, 0x1ff, 0xfb, 4),
-  gate(0x08, RAM.code + 0x80, 0x8c),
-  gate(0x08, RAM.code + 0x80, 0xec),
-  gate(0x08, RAM.code + 0x80, 0xec, 3),
-  gate(0x1b, RAM.code + 0x80, 0xec),
-  gate(0x08, 0x80, 0xe4),
-  gate(0x08, RAM.code + 0x80, 0x6c),
-  gate(0x00, RAM.code + 0x80, 0xec),
-  gate(0x10, RAM.code + 0x80, 0xec),
-  gate(FIRST_TEST_SELECTOR + 8 * 28, 0, 0xe5),
-  descriptor(OTHER_TSS, 0x67, 0x89, 0),
-  descriptor(OTHER_TSS, 0x67, 0xe9, 0),
-  descriptor(RAM.ldt, 0x3f, 0xe2, 0),
-  gate(0x08, RAM.code + 0x80, 0xee),
-  descriptor(0, 0xfff, 0xe8, 0),
-];
-
-function tables(handlers: (vector: number) => number): number[] {
-  const bytes = new Uint8Array(RAM.tablesEnd - RAM.idt);
-  const put = (place: number, list: readonly number[]): void => bytes.set(list, place - RAM.idt);
-  for (let vector = 0; vector < 256; vector++) {
-    // Gates that CPL 3 may use: breakpoint, overflow, and 20h to 27h; traps among the latter.
-    const open = vector === 3 || vector === 4 || (vector >= 0x20 && vector < 0x28);
-    put(
-      RAM.idt + 8 * vector,
-      gate(0x08, handlers(vector), (open ? 0xee : 0x8e) | (vector >= 0x24 && vector < 0x28 ? 1 : 0)),
-    );
-  }
-  put(RAM.idt + 8 * 0x28, gate(0x08, handlers(0x28), 0x0e));
-  const gdt = [
-    [0, 0, 0, 0, 0, 0, 0, 0],
-    descriptor(0, 0xfffff, 0x9b, 12),
-    descriptor(0, 0xfffff, 0x93, 12),
-    descriptor(0, 0xfffff, 0xfb, 12),
-    descriptor(0, 0xfffff, 0xf3, 12),
-    descriptor(RAM.tss, 0xff, 0x89, 0),
-    descriptor(RAM.ldt, 0xff, 0x82, 0),
-    ...testDescriptors,
-  ];
-  for (const [n, list] of gdt.entries()) put(RAM.gdt + 8 * n, list);
-  for (const [n, list] of testDescriptors.slice(0, 18).entries()) put(RAM.ldt + 8 * n, list);
-  for (const tss of [RAM.tss, OTHER_TSS]) {
-    put(tss + 4, [...long(RAM.kernelStack), ...long(0x10), ...long(RAM.kernelStack - 0x400), ...long(0x11)]);
-    // What a task switch to it loads: the end of a stream, at CPL 0.
-    put(tss + 0x1c, [...long(RAM.directory), ...long(RAM.code + 0x80), ...long(2)]);
-    put(tss + 0x38, long(RAM.stack - 0x200));
-    for (const [n, selector] of [0x10, 0x08, 0x10, 0x10, 0, 0, 0x30].entries())
-      put(tss + 0x48 + 4 * n, long(selector));
-    put(tss + 102, word(0x68));
-  }
-  // Ports 0-7Fh are open but for every fourth; E9h is shut to CPL 3.
-  for (let n = 0; n < 32; n++) put(RAM.tss + 0x68 + n, [n < 16 ? 0x11 : 0xff]);
-  put(RAM.directory, long(RAM.table | 7));
-  for (let n = 0; n < 1024; n++) {
-    const linear = n << 12;
-    let rights = 7;
-    if (linear < RAM.code || linear >= ROM || linear === pages.kernel) rights = 3;
-    // What lies there differs from one machine to the next.
-    if (linear < RAM.idt || (linear >= 0x3_0000 && linear < ROM) || linear >= 0x10_0000) rights = 0;
-    if (linear === pages.readOnly) rights = 5;
-    if (linear === pages.absent) rights = 0;
-    put(RAM.table + 4 * n, long(linear | rights));
-  }
-  return [...bytes];
-}
-
-/** Flat 32-bit code with labels for near jumps. */
-class Code {
-  readonly bytes: number[] = [];
-  readonly #labels = new Map<string, number>();
-  readonly #uses: { at: number; name: string }[] = [];
-  readonly #origin: number;
-  constructor(origin: number) {
-    this.#origin = origin;
-  }
-  put(...bytes: number[]): this {
-    this.bytes.push(...bytes);
-    return this;
-  }
-  label(name: string): this {
-    this.#labels.set(name, this.bytes.length);
-    return this;
-  }
-  /** An opcode followed by a 32-bit distance. */
-  jump(name: string, ...opcode: number[]): this {
-    this.put(...opcode);
-    this.#uses.push({ at: this.bytes.length, name });
-    return this.put(0, 0, 0, 0);
-  }
-  address(name: string): number {
-    const place = this.#labels.get(name);
-    if (place === undefined) throw new Error(`no label ${name}`);
-    return this.#origin + place;
-  }
-  finish(): number[] {
-    for (const { at, name } of this.#uses) {
-      const distance = this.address(name) - (this.#origin + at + 4);
-      this.bytes.splice(at, 4, ...long(distance));
-    }
-    return this.bytes;
-  }
-}
-
-const STUB = 10;
+const STUB = 12;
 const errorCodes = new Set([8, 10, 11, 12, 13, 14, 17]);
+/** Where the number of the next stream is kept, and a word that says so: above the dump. */
+const COUNTER = RAM.dump + 0x200,
+  MARK = COUNTER + 4,
+  MARKED = 0x6772_6956;
+/** CR0, CR4, DR6 and DR7 as the stream left them; then what the handler of real mode saves, in the dump's order. */
+const SYSTEM = RAM.dump + 0x240,
+  REAL = RAM.dump + 0x300;
+const GENERAL: readonly (readonly [number, number])[] = [
+  [1, 0x0d],
+  [2, 0x15],
+  [3, 0x1d],
+  [5, 0x2d],
+  [6, 0x35],
+  [7, 0x3d],
+];
 
-/** MOV EDI, to; MOV ESI, from; MOV ECX, count; REP MOVSD. */
-const copy = (to: number, from: number, bytes: number): number[] => [
-  0xbf,
-  ...long(to),
-  0xbe,
-  ...long(from),
-  0xb9,
-  ...long(bytes >> 2),
-  0xf3,
-  0xa5,
-];
-const fill = (to: number, value: number, bytes: number): number[] => [
-  0xbf,
-  ...long(to),
-  0xb8,
-  ...long(value),
-  0xb9,
-  ...long(bytes >> 2),
-  0xf3,
-  0xab,
-];
 /** MOV EAX, source register of the system; STOSD. */
-const storeSystem = (...load: number[]): number[] => [...load, 0xab];
+const storeSystem = (...load: readonly number[]): number[] => [...load, 0xab];
+/** MOV EAX, [place] and MOV [place], EAX. */
+const loadEax = (place: number): number[] => [0xa1, ...long(place)];
+const storeEax = (place: number): number[] => [0xa3, ...long(place)];
+const moveEax = (value: number): number[] => [0xb8, ...long(value)];
+const pushFrom = (place: number): number[] => [0xff, 0x35, ...long(place)];
+const flatSegments = [0x66, 0xb8, 0x10, 0, 0x8e, 0xd8, 0x8e, 0xc0];
 
-/** Adds the doublewords of a stretch into EBX, turned by one bit each: MOV ESI; MOV ECX; LODSD; ROL EBX, 1; ADD EBX, EAX; LOOP. */
-const sum = (from: number, end: number): number[] => [
-  0xbe,
-  ...long(from),
-  0xb9,
-  ...long((end - from) >> 2),
-  0xad,
-  0xd1,
-  0xc3,
-  0x01,
-  0xc3,
-  0xe2,
-  0xf9,
-];
+/** MOV EDI; the stream's number and the mark. */
+const beginDump = [0xbf, ...long(RAM.dump), ...loadEax(COUNTER), 0xab, ...moveEax(DUMP_MARK), 0xab];
 
-/** Where the number of the next stream is kept: above the dump. */
-const COUNTER = RAM.dump + 0x200;
-
-function resetState(code: Code, descriptors: { gdt: number; idt: number }): void {
-  // Flat segments and a stack of our own, then tables, CR0, CR4, LDTR, TR, debug registers, CR2.
-  code.put(0x66, 0xb8, 0x10, 0, 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0, 0xbc, ...long(RAM.kernelStack), 0xfc);
+/** Flat segments, a stack of our own, no paging; then tables, CR3, CR4, LDTR, TR, debug registers, CR2, SYSENTER's three MSRs and EFER. */
+function resetState(code: Code): void {
+  code.put(...flatSegments, 0x8e, 0xd0, 0xbc, ...long(RAM.kernelStack), 0xfc);
+  // FNINIT: nothing of one stream may reach the next.
+  code.put(...moveEax(0x31), 0x0f, 0x22, 0xc0, ...moveEax(0x10), 0x0f, 0x22, 0xe0, 0xdb, 0xe3);
   code.put(...copy(RAM.idt, TEMPLATE, RAM.tablesEnd - RAM.idt));
-  code.put(0x0f, 0x01, 0x15, ...long(descriptors.gdt), 0x0f, 0x01, 0x1d, ...long(descriptors.idt));
+  code.put(...copy(0, code.address("interrupts"), 0x400));
+  code.put(0x0f, 0x01, 0x15, ...long(code.address("gdt")), 0x0f, 0x01, 0x1d, ...long(code.address("idt")));
   code.put(0x8e, 0xe0, 0x8e, 0xe8);
-  code.put(0xb8, ...long(0x10), 0x0f, 0x22, 0xe0, 0xb8, ...long(RAM.directory), 0x0f, 0x22, 0xd8);
-  code.put(0xb8, ...long(0x80000031), 0x0f, 0x22, 0xc0);
   code.put(0x66, 0xb8, 0x30, 0, 0x0f, 0x00, 0xd0, 0x66, 0xb8, 0x28, 0, 0x0f, 0x00, 0xd8);
-  code.put(0x31, 0xc0, 0x0f, 0x22, 0xd0);
+  // Breakpoints lie where nothing is: whether reading the interrupt table of real mode, at 0, meets one differs.
+  code.put(0x31, 0xc0, 0x0f, 0x22, 0xd0, ...moveEax(RAM.dump + 0x1000));
   for (const number of [0, 1, 2, 3]) code.put(0x0f, 0x23, 0xc0 | (number << 3));
-  code.put(0xb8, ...long(0xffff0ff0), 0x0f, 0x23, 0xf0, 0xb8, ...long(0x400), 0x0f, 0x23, 0xf8);
-  // SYSENTER's three MSRs.
-  for (const msr of [0x174, 0x175, 0x176]) code.put(0xb9, ...long(msr), 0x31, 0xc0, 0x31, 0xd2, 0x0f, 0x30);
+  code.put(...moveEax(0xffff0ff0), 0x0f, 0x23, 0xf0, ...moveEax(0x400), 0x0f, 0x23, 0xf8);
+  for (const msr of [0x174, 0x175, 0x176]) code.put(...writeMsr(msr, 0));
+  code.put(...writeMsr(0xc0000080, 0x800));
 }
 
 /** Prepares memory and starts the stream whose number is in COUNTER. */
-function startStream(code: Code, count: number): void {
-  code.put(0xa1, ...long(COUNTER), 0x3d, ...long(count)).jump("end", 0x0f, 0x83);
+function startStream(code: Code, count: number, streams: number): void {
+  code.put(...loadEax(COUNTER), 0x3d, ...long(count)).jump("end", 0x0f, 0x83);
   // ESI = its record: IMUL ESI, EAX, size; ADD ESI, first.
-  code.put(
-    0x69,
-    0xf0,
-    ...long(RECORD),
-    0x81,
-    0xc6,
-    ...long(STREAMS),
-    0xbf,
-    ...long(RAM.record),
-    0xb9,
-    ...long(RECORD >> 2),
-    0xf3,
-    0xa5,
-  );
+  code.put(0x69, 0xf0, ...long(RECORD), 0x81, 0xc6, ...long(streams));
+  code.put(0xbf, ...long(RAM.record), 0xb9, ...long(RECORD >> 2), 0xf3, 0xa5);
   code.put(...fill(RAM.code, 0x20cd20cd, 0x1000), ...fill(RAM.data, 0x5a3c7811, RAM.dataEnd - RAM.data));
-  code.put(
-    ...fill(RAM.stack - 0x800, 0, RAM.stackEnd - RAM.stack + 0x800),
-    ...copy(RAM.code, RAM.record + HEAD, CODE_BYTES),
-  );
-  // INVLPG is not needed: CR3 was loaded. CR4, then CR0.
-  code.put(0xa1, ...long(RAM.record + 48), 0x0f, 0x22, 0xe0);
-  code.put(0xbc, ...long(RAM.stack));
-  // CPL 3 wants SS:ESP in the frame.
-  code.put(0x83, 0x3d, ...long(RAM.record + 4), 0).jump("flat", 0x0f, 0x84);
-  code.put(0xbc, ...long(RAM.kernelStack), 0x6a, 0x23, 0xff, 0x35, ...long(RAM.record + 8 + 16));
-  code.put(0xff, 0x35, ...long(RAM.record + 40), 0x6a, 0x1b, 0x68, ...long(RAM.code)).jump("load", 0xe9);
-  code.label("flat").put(0xff, 0x35, ...long(RAM.record + 40), 0x6a, 0x08, 0x68, ...long(RAM.code));
+  code.put(...fill(RAM.stack - 0x800, 0, RAM.stackEnd - RAM.stack + 0x800), ...fill(REAL, 0, 0x80));
+  code.put(...copy(RAM.code, RAM.record + HEAD, CODE_BYTES));
+  const field = (place: number): number => RAM.record + place;
+  // CR3, which a task switch loads too, then CR4.
+  code.put(...loadEax(field(R.cr3)), 0x0f, 0x22, 0xd8, ...storeEax(RAM.tss + 0x1c));
+  code.put(...storeEax(RAM.tss + 0x21c), ...loadEax(field(R.cr4)), 0x0f, 0x22, 0xe0);
+  code
+    .put(0x83, 0x3d, ...long(field(R.start)), START.outer)
+    .jump("outer", 0x0f, 0x84)
+    .jump("real", 0x0f, 0x87);
+  code.put(0xbc, ...long(RAM.stack), ...[R.flags, R.cs, R.eip].flatMap((place) => pushFrom(field(place))));
+  code.jump("load", 0xe9);
+  code.label("outer").put(0xbc, ...long(RAM.kernelStack));
+  for (const place of [R.gs, R.fs, R.ds, R.es, R.ss, R.esp, R.flags, R.cs, R.eip])
+    code.put(...pushFrom(field(place)));
   code.label("load");
-  for (const [number, opcode] of [
-    [1, 0x0d],
-    [2, 0x15],
-    [3, 0x1d],
-    [5, 0x2d],
-    [6, 0x35],
-    [7, 0x3d],
+  for (const [number, opcode] of GENERAL) code.put(0x8b, opcode, ...long(field(R.registers + 4 * number)));
+  code.put(...loadEax(field(R.cr0)), 0x0f, 0x22, 0xc0, ...loadEax(field(R.registers)), 0xcf);
+}
+
+/** To real mode by way of 16-bit segments: the record is then at 1900h:0. */
+function startReal(code: Code): void {
+  const offset = (name: string): number[] => word(code.address(name) - ROM);
+  code.label("realSwitch").put(0xb8, ...word(LOW_DATA_16));
+  for (const segment of [0xd8, 0xc0, 0xd0, 0xe0, 0xe8]) code.put(0x8e, segment);
+  code.put(0x66, 0x89, 0xd8, 0x0f, 0x22, 0xc0);
+  // JMP far to the next instruction, which is five bytes on.
+  const next = code.address("realSwitch") - ROM + 24;
+  code.put(0xea, ...word(next), ...word(ROM >> 4));
+  code.put(0x2e, 0x0f, 0x01, 0x1e, ...offset("realIdt"), 0xb8, ...word(RAM.record >> 4), 0x8e, 0xd8);
+  for (const [segment, place] of [
+    [0x06, R.es],
+    [0x26, R.fs],
+    [0x2e, R.gs],
+    [0x16, R.ss],
   ] as const)
-    code.put(0x8b, opcode, ...long(RAM.record + 8 + 4 * number));
-  code.put(0xa1, ...long(RAM.record + 44), 0x0f, 0x22, 0xc0, 0xa1, ...long(RAM.record + 8));
-  code.put(0xcf);
+    code.put(0x8e, segment, ...word(place));
+  code.put(0x66, 0x8b, 0x26, ...word(R.esp));
+  for (const place of [R.flags, R.cs, R.eip]) code.put(0xff, 0x36, ...word(place));
+  for (const [number, opcode] of GENERAL) code.put(0x66, 0x8b, opcode + 1, ...word(R.registers + 4 * number));
+  code.put(0xff, 0x36, ...word(R.ds), 0x66, 0xa1, ...word(R.registers), 0x1f, 0xcf);
+}
+
+/** Every vector of real mode comes here with its number pushed. Saves in the dump's order, then goes to flat protected mode. */
+function commonReal(code: Code): void {
+  const at = (name: string): number[] => word((REAL & 0xfff) + 4 * DUMP.indexOf(name));
+  code.label("commonReal").put(0x1e, 0x68, ...word(RAM.dump >> 4), 0x1f, 0x66, 0xa3, ...at("eax"));
+  for (const name of ["ds", "vector", "eip", "cs", "eflags"] as const) code.put(0x8f, 0x06, ...at(name));
+  for (const [name, modrm] of [
+    ["ecx", 0x0e],
+    ["edx", 0x16],
+    ["ebx", 0x1e],
+    ["esp", 0x26],
+    ["ebp", 0x2e],
+    ["esi", 0x36],
+    ["edi", 0x3e],
+  ] as const)
+    code.put(0x66, 0x89, modrm, ...at(name));
+  for (const [name, modrm] of [
+    ["es", 0x06],
+    ["ss", 0x16],
+    ["fs", 0x26],
+    ["gs", 0x2e],
+  ] as const)
+    code.put(0x8c, modrm, ...at(name));
+  code.put(0x0f, 0x20, 0xc0, 0x66, 0xa3, ...word(SYSTEM & 0xfff));
+  code.put(0xfa, 0x66, 0x2e, 0x0f, 0x01, 0x16, ...word(code.address("romGdt") - ROM));
+  code.put(0x66, ...moveEax(0x11), 0x0f, 0x22, 0xc0, 0x66, 0xea, ...long(code.address("realFlat")), 8, 0);
+}
+
+/** The way out of real mode, in flat segments: what was saved becomes the dump's beginning. */
+function finishReal(code: Code): void {
+  code.label("realFlat").put(...flatSegments, 0x8e, 0xd0, 0xbc, ...long(RAM.kernelStack), 0xfc);
+  code.put(0x0f, 0x21, 0xf0, ...storeEax(SYSTEM + 8), 0x0f, 0x21, 0xf8, ...storeEax(SYSTEM + 12));
+  code.put(...moveEax(0x400), 0x0f, 0x23, 0xf8, 0x0f, 0x20, 0xe0, ...storeEax(SYSTEM + 4));
+  code.put(...beginDump, 0xbe, ...long(REAL), 0xb9, ...long(FROM_STACK + 2), 0xf3, 0xa5).jump("system", 0xe9);
 }
 
 /** Every vector comes here with its number and error code pushed: copies the frame out, adds the rest, prints, goes on. */
@@ -337,117 +205,112 @@ function common(code: Code): void {
   code.label("common").put(0x60);
   // MOV EAX, selector; PUSH EAX: DS, ES, FS, GS. PUSH of a selector writes two bytes or four.
   for (const opcode of [0xd8, 0xc0, 0xe0, 0xe8]) code.put(0x8c, opcode, 0x50);
-  // Debug registers first, so that no breakpoint of the stream meets the handler: EBX = DR6, EDX = DR7.
-  code.put(0x0f, 0x21, 0xf3, 0x0f, 0x21, 0xfa, 0xb8, ...long(0x400), 0x0f, 0x23, 0xf8);
-  code.put(0x66, 0xb8, 0x10, 0, 0x8e, 0xd8, 0x8e, 0xc0, 0xfc);
-  // The dump begins with 'S' and the stream's number.
-  code.put(0xbf, ...long(RAM.dump), 0xa1, ...long(COUNTER), 0xc1, 0xe0, 8, 0xb0, 0x53, 0xab);
-  // 19 doublewords from SS:ESP: MOV ESI, ESP; MOV ECX; MOV EAX, SS:[ESI]; ADD ESI, 4; STOSD; LOOP.
-  code.put(0x89, 0xe6, 0xb9, ...long(19), 0x36, 0x8b, 0x06, 0x83, 0xc6, 4, 0xab, 0xe2, 0xf7);
+  // Debug registers first, so that no breakpoint of the stream meets the handler: EBX = DR6, EDX = DR7; then SMEP and SMAP off.
+  code.put(0x0f, 0x21, 0xf3, 0x0f, 0x21, 0xfa, ...moveEax(0x400), 0x0f, 0x23, 0xf8);
+  code.put(0x0f, 0x20, 0xe0, 0x89, 0xc5, 0x25, ...long(~0x300000), 0x0f, 0x22, 0xe0);
+  code.put(...flatSegments, 0xfc, 0x89, 0xe8, ...storeEax(SYSTEM + 4), 0x0f, 0x20, 0xc0, ...storeEax(SYSTEM));
+  code.put(0x89, 0xd8, ...storeEax(SYSTEM + 8), 0x89, 0xd0, ...storeEax(SYSTEM + 12));
+  code.put(...beginDump);
+  // Doublewords from SS:ESP: MOV ESI, ESP; MOV ECX; MOV EAX, SS:[ESI]; ADD ESI, 4; STOSD; LOOP.
+  code.put(0x89, 0xe6, 0xb9, ...long(FROM_STACK), 0x36, 0x8b, 0x06, 0x83, 0xc6, 4, 0xab, 0xe2, 0xf7);
   code.put(...storeSystem(0x31, 0xc0, 0x8c, 0xd0), ...storeSystem(0x89, 0xe0));
-  for (const cr of [0xc0, 0xd0, 0xd8, 0xe0]) code.put(...storeSystem(0x0f, 0x20, cr));
-  code.put(...storeSystem(0x89, 0xd8), ...storeSystem(0x89, 0xd0));
+  code.label("system");
+  code.put(
+    ...storeSystem(...loadEax(SYSTEM)),
+    ...storeSystem(0x0f, 0x20, 0xd0),
+    ...storeSystem(0x0f, 0x20, 0xd8),
+  );
+  for (const place of [4, 8, 12]) code.put(...storeSystem(...loadEax(SYSTEM + place)));
   code.put(
     ...storeSystem(0x31, 0xc0, 0x66, 0x0f, 0x00, 0xc0),
     ...storeSystem(0x31, 0xc0, 0x66, 0x0f, 0x00, 0xc8),
   );
-  // Memory may be read only through a sane CR0: protection stays, caching does not matter.
   code.put(0x31, 0xdb, ...sum(RAM.idt, RAM.tablesEnd), ...storeSystem(0x89, 0xd8));
-  code.put(
-    0x31,
-    0xdb,
-    ...sum(RAM.code, RAM.dataEnd),
-    ...sum(RAM.stack - 0x800, RAM.stackEnd),
-    ...storeSystem(0x89, 0xd8),
-  );
+  code.put(0x31, 0xdb, ...sum(RAM.code, RAM.dataEnd), ...sum(RAM.stack - 0x800, RAM.stackEnd));
+  code.put(...storeSystem(0x89, 0xd8));
   code.put(0xbe, ...long(RAM.dump), 0xb9, ...long(DUMP_BYTES), 0xba, ...long(0xe9), 0xac, 0xee, 0xe2, 0xfc);
   code.put(0xff, 0x05, ...long(COUNTER)).jump("next", 0xe9);
 }
 
-const bytesOf = (text: string): number[] => Array.from(text, (letter) => letter.charCodeAt(0));
-
-function harness(count: number): { code: number[]; handlers: (vector: number) => number; start: number } {
-  const code = new Code(HARNESS);
+/** Stubs that push the vector, and 0 where the processor pushes no error code, and join `common`; and those of real mode. */
+function stubs(code: Code): { handlers: number; real: number } {
+  const handlers = code.address("handlers");
   for (let vector = 0; vector < 256; vector++) {
     const begin = code.bytes.length;
-    // PUSH 0 where the processor pushes no error code; PUSH vector; JMP common.
     if (!errorCodes.has(vector)) code.put(0x6a, 0);
     code.put(0x68, ...long(vector)).jump("common", 0xe9);
-    while (code.bytes.length < begin + STUB + 2) code.put(0x90);
+    while (code.bytes.length < begin + STUB) code.put(0x90);
   }
-  code.label("gdt").put(...word(8 * (7 + testDescriptors.length) - 1), ...long(RAM.gdt));
-  code.label("idt").put(...word(0x7ff), ...long(RAM.idt));
-  code.label("romGdt").put(...word(0x1f), ...long(TEMPLATE + RAM.gdt - RAM.idt));
-  code
-    .label("start")
-    .put(0x66, 0xb8, 0x10, 0, 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0, 0x31, 0xc0, 0xa3, ...long(COUNTER));
-  code.label("next");
-  resetState(code, { gdt: code.address("gdt"), idt: code.address("idt") });
-  startStream(code, count);
-  common(code);
-  // 'E', then Bochs' own way to be switched off, then nothing.
-  code.label("end").put(0xba, ...long(0xe9), 0xb0, 0x45, 0xee, 0x66, 0xba, 0x00, 0x89);
-  for (const letter of bytesOf("Shutdown")) code.put(0xb0, letter, 0xee);
-  code.put(0xfa, 0xf4);
-  const finished = code.finish();
-  if (HARNESS + finished.length > STREAMS) throw new Error("the harness has outgrown its place");
-  return {
-    code: finished,
-    handlers: (vector) => HARNESS + vector * (STUB + 2),
-    start: code.address("start"),
-  };
+  const real = code.label("realHandlers").address("realHandlers");
+  for (let vector = 0; vector < 256; vector++) code.put(0x68, ...word(vector)).jump16("commonReal", 0xe9);
+  code.label("interrupts");
+  for (let vector = 0; vector < 256; vector++) code.put(...word(real + 6 * vector - ROM), ...word(ROM >> 4));
+  return { handlers, real };
 }
 
-/** The ROM for at most MAX_STREAMS streams. */
-export function makeRom(streams: readonly SystemStream[]): Uint8Array {
-  const rom = new Uint8Array(ROM_BYTES).fill(0xf4),
-    { code, handlers, start } = harness(streams.length);
-  const put = (place: number, list: readonly number[]): void => rom.set(list, place - ROM);
-  put(TEMPLATE, tables(handlers));
+function harness(count: number, streams: number): { code: number[]; handlers: number; start: number } {
+  const code = new Code(HARNESS);
+  code.label("handlers");
+  const { handlers } = stubs(code);
+  code.label("gdt").put(...word(GDT_LIMIT), ...long(RAM.gdt));
+  code.label("idt").put(...word(0x7ff), ...long(RAM.idt));
+  code.label("realIdt").put(...word(0x3ff), ...long(0));
+  code.label("romGdt").put(...word(0x1f), ...long(TEMPLATE + RAM.gdt - RAM.idt));
+  // After a reset in the middle of a stream the count goes on; else it starts.
+  code.label("start").put(...flatSegments, 0x8e, 0xd0, 0xff, 0x05, ...long(COUNTER));
+  code.put(0x81, 0x3d, ...long(MARK), ...long(MARKED)).jump("next", 0x0f, 0x84);
+  code.put(0xc7, 0x05, ...long(MARK), ...long(MARKED), 0x31, 0xc0, ...storeEax(COUNTER));
+  code.label("next");
+  resetState(code);
+  startStream(code, count, streams);
+  // EBX is free until the stream's registers are loaded: CR0 for real mode.
+  code.label("real").put(0x8b, 0x1d, ...long(RAM.record + R.cr0));
+  code.put(0xea, ...long(code.address("real") - ROM + 13), ...word(ROM_CODE_16));
+  startReal(code);
+  finishReal(code);
+  commonReal(code);
+  common(code);
+  code.label("end").put(...switchOff());
+  const finished = code.finish();
+  if (HARNESS + finished.length > HARNESS_END) throw new Error("the harness has outgrown its place");
+  return { code: finished, handlers, start: code.address("start") };
+}
+
+/** The ROM for so many streams; it ends at 4 GiB, and its last 128 KiB are at 1 MiB too. */
+function makeRom(streams: readonly SystemStream[]): Uint8Array {
+  const size = ROM_BYTES + ((streams.length * RECORD + 0xffff) & ~0xffff),
+    rom = new Uint8Array(size).fill(0xf4);
+  const { code, handlers, start } = harness(streams.length, 2 ** 32 - size);
+  const put = (place: number, list: readonly number[]): void => rom.set(list, size - ROM_BYTES + place - ROM);
+  put(
+    TEMPLATE,
+    tables((vector) => handlers + vector * STUB),
+  );
   put(HARNESS, code);
-  for (const [n, stream] of streams.entries()) {
-    if (stream.code.length > CODE_BYTES) throw new Error("a stream is too long");
-    const head = [n, stream.cpl, ...stream.registers, stream.flags, stream.cr0, stream.cr4].flatMap(long);
-    put(STREAMS + RECORD * n, [...head, ...stream.code]);
-  }
-  // Real mode at F000:FF00: LGDT CS:[romGdt]; MOV EAX, 11h; MOV CR0, EAX; JMP far 08:start.
-  const pointer = 0xfe00;
-  put(0xf_0000 + pointer, [...word(0x1f), ...long(TEMPLATE + RAM.gdt - RAM.idt)]);
-  put(0xf_ff00, [
-    0xfa,
-    0x66,
-    0x2e,
-    0x0f,
-    0x01,
-    0x16,
-    ...word(pointer),
-    0x66,
-    0xb8,
-    ...long(0x11),
-    0x0f,
-    0x22,
-    0xc0,
-    0x66,
-    0xea,
-    ...long(start),
-    8,
-    0,
-  ]);
-  put(0xf_fff0, [0xea, 0x00, 0xff, 0x00, 0xf0]);
+  for (const [n, stream] of streams.entries()) rom.set(record(n, stream), RECORD * n);
+  enterFlat(put, start);
   return rom;
 }
 
-/** Dumps by stream number; a run that was cut short has fewer. */
-export function readDumps(output: Buffer): Map<number, number[]> {
-  const dumps = new Map<number, number[]>();
-  let place = output.indexOf(Buffer.from([0x53, 0, 0, 0]));
-  while (place >= 0 && place + DUMP_BYTES <= output.length && output[place] === 0x53) {
-    const number = output.readUInt32LE(place) >>> 8;
-    dumps.set(
-      number,
-      DUMP.map((_name, k) => output.readUInt32LE(place + 4 + 4 * k)),
-    );
-    place += DUMP_BYTES;
-  }
-  return dumps;
+function record(n: number, stream: SystemStream): number[] {
+  if (stream.code.length > CODE_BYTES) throw new Error("a stream is too long");
+  const { start, registers, eip, cs, flags, esp, ss, segments, cr0, cr3, cr4 } = stream;
+  const head = [n, start, ...registers, eip, cs, flags, esp, ss, ...segments, cr0, cr3, cr4].flatMap(long);
+  if (head.length !== HEAD) throw new Error("a stream is incomplete");
+  return [...head, ...stream.code];
 }
+
+/** Real mode at F000:FF00: LGDT CS:[pointer]; MOV EAX, 11h; MOV CR0, EAX; JMP far 08:start. The GDT is the template's. */
+function enterFlat(put: (place: number, list: readonly number[]) => void, start: number): void {
+  const pointer = 0xfe00;
+  put(0xf_0000 + pointer, [...word(0x1f), ...long(TEMPLATE + RAM.gdt - RAM.idt)]);
+  const load = [0xfa, 0x66, 0x2e, 0x0f, 0x01, 0x16, ...word(pointer)];
+  put(0xf_ff00, [...load, 0x66, ...moveEax(0x11), 0x0f, 0x22, 0xc0, 0x66, 0xea, ...long(start), 8, 0]);
+  put(0xf_fff0, [0xea, 0x00, 0xff, 0x00, 0xf0]);
+}
+
+export const systemRom: SystemRom<SystemStream> = {
+  makeRom,
+  fields: DUMP,
+  readDumps: (output) => readMarked(output, DUMP_MARK, DUMP.length, 4),
+};

@@ -1,77 +1,58 @@
 /** Makes streams for system-rom.ts: a few steps of 32-bit code each, about segments, gates, control registers, pages and privilege. */
-import { FIRST_TEST_SELECTOR, pages, RAM, type SystemStream, testDescriptors } from "./system-rom.ts";
+import { long, word, writeMsr } from "./machine-code.ts";
+import { ShortPlanner } from "./short-stream.ts";
+import { commonHead, CR4_BITS, type Step, type SystemPlan } from "./system-plan.ts";
+import { START } from "./system-rom.ts";
+import { FIRST_TEST_SELECTOR, pages, RAM, testDescriptors } from "./system-tables.ts";
 import type { Chance } from "./values.ts";
 
-/** Code that may have to know where it stands: it gets the address of its first byte. */
-type Step = (at: number) => readonly number[];
-
-export interface SystemPlan {
-  readonly steps: readonly Step[];
-  readonly head: Omit<SystemStream, "code">;
-}
-
-const word = (value: number): number[] => [value & 255, (value >> 8) & 255];
-const long = (value: number): number[] => [...word(value), ...word(value >>> 16)];
 const loadEax = (value: number): number[] => [0xb8, ...long(value)];
-const CODE_ROOM = 100;
 
-/** The code of a plan, ended by INT 20h. Steps that do not fit are left out. */
-export function build({ steps, head }: SystemPlan): SystemStream {
-  const code: number[] = [];
-  for (const step of steps) {
-    const bytes = step(RAM.code + code.length);
-    if (code.length + bytes.length > CODE_ROOM) break;
-    code.push(...bytes);
-  }
-  return { ...head, code: [...code, 0xcd, 0x20] };
-}
+/** A stream of flat 32-bit code, or, three times of ten, of 16-bit code in protected, virtual-8086 or real mode. */
+export const planSystem = (chance: Chance): SystemPlan =>
+  (chance.percent(30) ? new ShortPlanner(chance) : new SystemPlanner(chance)).plan();
 
 export class SystemPlanner {
   readonly #chance: Chance;
   readonly #cpl: 0 | 3;
+  #pae = false;
   constructor(chance: Chance) {
     this.#chance = chance;
     this.#cpl = chance.percent(60) ? 0 : 3;
   }
 
   plan(): SystemPlan {
-    const chance = this.#chance;
+    const chance = this.#chance,
+      common = commonHead(chance),
+      isInner = this.#cpl === 0;
+    this.#pae = common.cr3 !== RAM.directory;
     const steps = Array.from({ length: 1 + chance.below(5) }, () => this.#step());
-    const cr0 =
-      0x80000031 |
-      (chance.percent(50) ? 0x10000 : 0) |
-      (chance.percent(30) ? 0x40000 : 0) |
-      (chance.percent(15) ? 8 : 0) |
-      (chance.percent(10) ? 2 : 0);
+    // IRET to CPL 3 leaves DS and ES null: PUSH 23h, POP DS and ES.
+    if (!isInner && chance.percent(75)) steps.unshift(() => [0x6a, 0x23, 0x1f, 0x6a, 0x23, 0x07]);
     return {
       steps,
       head: {
-        cpl: this.#cpl,
-        registers: [
-          chance.word(),
-          chance.word(),
-          chance.word(),
-          chance.word(),
-          RAM.stack,
-          chance.word(),
-          RAM.data + chance.below(0x2000),
-          RAM.data + chance.below(0x2000),
-        ],
+        ...common,
+        // The handler of CPL 0 runs on the stream's stack, which SMAP would shut.
+        cr4: common.cr4 | (isInner ? 0 : chance.word() & (chance.percent(20) ? 0x300000 : 0)),
+        start: isInner ? START.inner : START.outer,
+        eip: RAM.code,
+        cs: isInner ? 0x08 : 0x1b,
+        esp: RAM.stack,
+        ss: isInner ? 0x10 : 0x23,
+        segments: [0, 0, 0, 0],
         flags:
           2 |
           (chance.percent(50) ? 0x200 : 0) |
           (chance.percent(30) ? chance.below(4) << 12 : 0) |
           (chance.percent(10) ? 0x40000 : 0) |
           (chance.word() & 0xcd5),
-        cr0: cr0 >>> 0,
-        cr4: 0x10 | (chance.percent(30) ? this.#cr4() & ~0x100000 : 0),
       },
     };
   }
 
-  /** Without PAE, and without VME, PVI and PCE, which no processor model has. */
   #cr4(): number {
-    return this.#chance.word() & 0x1506dc;
+    return (this.#chance.word() & CR4_BITS) | (this.#pae ? 0x20 : 0);
   }
 
   #selector(): number {
@@ -202,13 +183,23 @@ export class SystemPlanner {
         pages.absent,
         pages.kernel,
         RAM.data + 0x1000,
-        0x400000,
+        0x400000 + RAM.data,
+        0x800000,
         0xfffff000,
       ]);
     const address = page + chance.pick([0, 0, -1, -3, 4, 0xffd, 0xfff, chance.below(0x1000)]);
     return () =>
       chance
-        .pick([[0xa1], [0xa3], [0xff, 0x05], [0x87, 0x1d], [0x8f, 0x05], [0xff, 0x35], [0xa0], [0xc6, 0x05]])
+        .pick([
+          [0xa1],
+          [0xa3],
+          [0xff, 0x05],
+          [0x87, 0x1d],
+          this.#cpl === 0 ? [0x8f, 0x05] : [0x89, 0x1d],
+          [0xff, 0x35],
+          [0xa0],
+          [0xc6, 0x05],
+        ])
         .concat(long(address >>> 0), []);
   }
 
@@ -283,7 +274,9 @@ export class SystemPlanner {
       case 2:
         return () => [0x0f, 0x0b];
       default: {
-        const vector = chance.pick([0, 1, 2, 3, 4, 5, 8, 13, 14, 0x21, 0x24, 0x27, 0x28, 0x29, 0x80, 0xff]);
+        const vector = chance.pick([
+          0, 1, 2, 3, 4, 5, 8, 13, 14, 0x21, 0x24, 0x27, 0x28, 0x29, 0x2a, 0x2b, 0x80, 0xff,
+        ]);
         return () => [0xcd, vector];
       }
     }
@@ -302,7 +295,8 @@ export class SystemPlanner {
         return () => [...loadEax(value), 0x0f, 0x22, 0xc0];
       }
       case 2: {
-        const value = this.#cr4() | (chance.percent(10) ? chance.pick([0x80000000, 0x8000, 0x20000]) : 0);
+        const value =
+          this.#cr4() | (chance.percent(10) ? chance.pick([0x80000000, 0x8000, 0x20000, 0x20]) : 0);
         return () => [...loadEax(value >>> 0), 0x0f, 0x22, 0xe0];
       }
       case 3:
@@ -312,7 +306,12 @@ export class SystemPlanner {
         return () => [...loadEax(value), 0x0f, 0x22, 0xd0];
       }
       case 5:
-        return () => [...loadEax(RAM.directory | (chance.word() & 0x18)), 0x0f, 0x22, 0xd8];
+        return () => [
+          ...loadEax((this.#pae ? RAM.paePointers : RAM.directory) | (chance.word() & 0x18)),
+          0x0f,
+          0x22,
+          0xd8,
+        ];
       default: {
         const value = chance.word() & 15;
         return () =>
@@ -373,29 +372,20 @@ export class SystemPlanner {
   #fastCall(): Step {
     const chance = this.#chance,
       selector = chance.percent(70) ? 0x08 : chance.pick([0, 3, 0x1b, 0x38]);
-    const write = (msr: number, value: number): number[] => [
-      0xb9,
-      ...long(msr),
-      ...loadEax(value),
-      0x31,
-      0xd2,
-      0x0f,
-      0x30,
-    ];
     if (chance.percent(30)) return () => [0x0f, chance.pick([0x34, 0x35])];
     return (at) => {
-      const setUp = [...write(0x174, selector), ...write(0x175, RAM.stack - 0x40)];
+      const setUp = [...writeMsr(0x174, selector), ...writeMsr(0x175, RAM.stack - 0x40)];
       const leaves = chance.percent(50);
       if (leaves)
         return [...setUp.slice(0, 14), 0xba, ...long(at + 26), 0xb9, ...long(RAM.stack - 0x40), 0x0f, 0x35];
-      return [...setUp, ...write(0x176, at + setUp.length + 16), 0x0f, 0x34];
+      return [...setUp, ...writeMsr(0x176, at + setUp.length + 16), 0x0f, 0x34];
     };
   }
 
-  /** Ports that no machine has: 74h is shut by the I/O permission bitmap, 75h and 76h are open. */
+  /** Ports that no machine has: 34h is shut by the I/O permission bitmap, 35h and 36h are open. */
   #port(): Step {
     const chance = this.#chance,
-      port = chance.pick([0x74, 0x75, 0x76]);
+      port = chance.pick([0x34, 0x35, 0x36]);
     return () =>
       chance.pick([
         [0xe4, port],
@@ -448,8 +438,8 @@ export class SystemPlanner {
         [0xfa],
         [0xfb],
         [0xf4],
-        [0xe4, 0x75],
-        [0xe4, 0x74],
+        [0xe4, 0x35],
+        [0xe4, 0x34],
         [0x8e, 0xd8],
         [0x1e],
         [0x0f, 0xa8],
@@ -499,7 +489,6 @@ export class SystemPlanner {
         [0x0f, 0x77],
         [0x0f, 0x57, 0xc0],
         [0xd9, 0xe8],
-        [0x0f, 0x31, 0x31, 0xc0, 0x31, 0xd2],
         [0xf0, 0x89, 0xd8],
         [0x0f, 0x22, 0xc8],
         [0x0f, 0x24, 0xc0],

@@ -8,7 +8,13 @@ import { FLAG_RF, MODE_64, MODE_TRACE } from "./mode";
  * data breakpoints and single steps one trap after it. Data breakpoints are noticed by mmu.ts.
  */
 const DR6: usize = DR + 48, DR7: usize = DR + 56;
-const SINGLE_STEP: u64 = 0x4000;
+const SINGLE_STEP: u64 = 0x4000, GENERAL_DETECT: u64 = 0x2000;
+
+/** #DB, whose handler may use the debug registers: DR7.GD is cleared on the way (SDM 3B §17.2.4). */
+export function raiseDebug(): void {
+  store<u64>(DR7, load<u64>(DR7) & ~GENERAL_DETECT);
+  raise(DB, 0);
+}
 
 /** The instruction entered a handler with TF clear (INT n, SYSCALL): it ends without a single-step trap. */
 export let stepSwallowed: bool = false;
@@ -34,7 +40,7 @@ export function instructionBreak(held: bool): bool {
   }
   if (!hits) return false;
   store<u64>(DR6, (load<u64>(DR6) & ~15) | hits);
-  raise(DB, 0);
+  raiseDebug();
   return true;
 }
 
@@ -54,5 +60,5 @@ export function debugTrap(single: bool): void {
   if (!single && !watchHits) return;
   store<u64>(DR6, (load<u64>(DR6) & (watchHits ? ~15 : -1)) | <u64>watchHits | (single ? SINGLE_STEP : 0));
   clearWatchHits();
-  raise(DB, 0);
+  raiseDebug();
 }

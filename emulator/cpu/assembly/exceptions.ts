@@ -8,7 +8,7 @@ import {
 import { selectBank } from "./memory";
 import { systemRead } from "./mmu";
 import {
-  canonical, clearInterruptShadow, FLAG_AC, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM, iopl, longMode, protectedMode, setCpl, updateMode,
+  canonical, clearInterruptShadow, FLAG_AC, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM, longMode, protectedMode, setCpl, updateMode,
   virtual8086,
 } from "./mode";
 import {
@@ -156,7 +156,6 @@ function enter(selector: u32, code: u64, cpl: u32, rip: u64, clearIf: bool): voi
 
 function deliverProtected(): void {
   const v86 = virtual8086();
-  if (v86 && source == SOFTWARE && vector != 3 && vector != 4 && iopl() < 3) { raise(GP, 0); return; }
   if (!readGate(8)) return;
   const selector = <u32>(gate >> 16) & 0xffff, type = <u32>(gate >> 40) & 0xf, cpl = load<u32>(CPL);
   if (type == T_TASK_GATE) { throughTaskGate(selector); return; }

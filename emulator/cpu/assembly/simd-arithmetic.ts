@@ -30,8 +30,9 @@ export const ADD: u32 = 0, SUBTRACT: u32 = 1, MULTIPLY: u32 = 2, DIVIDE: u32 = 3
 /** Zero, normal or infinite: neither denormal nor NaN. */
 // @ts-ignore: decorator
 @inline export function tame<T>(x: T): bool { return abs<T>(x) >= least<T>() || x == <T>0; }
+/** Normal for sure: a result that is the least normal number may have been tiny before it was rounded (SDM 1 §4.9.1.5). */
 // @ts-ignore: decorator
-@inline export function isNormal<T>(x: T): bool { return abs<T>(x) >= least<T>() && abs<T>(x) < <T>Infinity; }
+@inline export function isNormal<T>(x: T): bool { return abs<T>(x) > least<T>() && abs<T>(x) < <T>Infinity; }
 
 /** Whether a * b == r without rounding, for normal numbers: surely when the odd parts of a and b are short enough together. */
 export function exactProduct<T>(a: T, b: T, r: T): bool {
@@ -116,7 +117,7 @@ export function maxsd(u: usize): void { scalar<f64>(u, MAXIMUM); }
 // @ts-ignore: decorator
 @inline export function normalLanes<T>(x: v128): v128 {
   const m = v128.abs<T>(x);
-  return v128.and(v128.ge<T>(m, splatLeast<T>()), v128.lt<T>(m, v128.splat<T>(<T>Infinity)));
+  return v128.and(v128.gt<T>(m, splatLeast<T>()), v128.lt<T>(m, v128.splat<T>(<T>Infinity)));
 }
 // @ts-ignore: decorator
 @inline export function allLanes(x: v128): bool { return i32x4.all_true(x); }

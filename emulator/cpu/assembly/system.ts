@@ -1,5 +1,6 @@
 import { syncRetired } from "./control";
 import { addressMask, checkSegment, segmented, segmentOf } from "./addressing";
+import { raiseDebug } from "./debug";
 import { fault, GP, NP, raise, UD } from "./fault";
 import { changeArithmetic, setArithmetic, ZF } from "./flags";
 import { openCurrentStack, closeStack, pop, popped, push } from "./frames";
@@ -91,8 +92,8 @@ export function popSegment(u: usize): void {
 function storeTable(u: usize, table: usize): void {
   if (hidden()) return;
   const address = linear(u);
-  // Both parts are probed before either is written.
-  if (!(mode64() ? writable<u64>(address + 2) : writable<u32>(address + 2))) return;
+  // Both parts are probed, the limit's first, before either is written.
+  if (!writable<u16>(address) || !(mode64() ? writable<u64>(address + 2) : writable<u32>(address + 2))) return;
   let p = writable<u16>(address);
   if (!p) return;
   store<u16>(p, load<u16>(table, 8));
@@ -363,11 +364,9 @@ function debugNumber(u: usize): u32 {
 }
 /** DR7.GD guards the debug registers (SDM 3B §17.2.4). True when it struck. */
 function guarded(): bool {
-  const control = load<u64>(DR, 56);
-  if (!(control & 0x2000)) return false;
-  store<u64>(DR, control & ~0x2000, 56);
+  if (!(load<u64>(DR, 56) & 0x2000)) return false;
   store<u64>(DR, load<u64>(DR, 48) | 0x2000, 48);
-  raise(1, 0);
+  raiseDebug();
   return true;
 }
 export function movFromDebug(u: usize): void {

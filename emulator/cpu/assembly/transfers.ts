@@ -285,7 +285,11 @@ export function int3(u: usize): void { softwareInterrupt(BP); }
 export function intImmediate(u: usize): void {
   const vector = <u32>imm(u) & 0xff, own = handlesItself(vector);
   if (fault) return;
-  if (!own) { softwareInterrupt(vector); return; }
+  if (!own) {
+    // INT3 and INTO have no such check, CD 03 and CD 04 have it (SDM 2A "INT n").
+    if (virtual8086() && iopl() < 3) raise(GP, 0); else softwareInterrupt(vector);
+    return;
+  }
   openCurrentStack(0);
   if (!push(interruptFlags(), 2) || !push(load<u16>(CS, SEG_SELECTOR), 2) || !push(load<u64>(RIP), 2)) return;
   closeStack();

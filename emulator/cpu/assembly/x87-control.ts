@@ -126,9 +126,9 @@ function unpackEnvironment(small: bool): void {
   setControlWord(load<u16>(WORK));
 }
 
-/** Copies an image to the guest; false when that faulted. The first and the last byte are probed before any is written. */
+/** Copies an image to the guest; false when that faulted. Its alignment, its first and its last byte are probed before any is written. */
 function writeImage(address: u64, size: usize): bool {
-  if (!writable<u8>(address) || !writable<u8>(address + size - 1)) return false;
+  if (!(isWideImage(size) ? writable<u32>(address) : writable<u16>(address)) || !writable<u8>(address + size - 1)) return false;
   for (let at: usize = 0; at < size; at += 2) {
     const p = writable<u16>(address + at); if (!p) return false;
     store<u16>(p, load<u16>(WORK + at)); commit(p);
@@ -136,7 +136,12 @@ function writeImage(address: u64, size: usize): bool {
   return true;
 }
 
+/** An image of 28 or 108 bytes is aligned when its doublewords are, one of 14 or 94 when its words are (SDM 3A table 6-7). */
+// @ts-ignore: decorator
+@inline function isWideImage(size: usize): bool { return (size & 3) == 0; }
+
 function readImage(address: u64, size: usize): bool {
+  if (isWideImage(size) && !readable<u32>(address)) return false;
   for (let at: usize = 0; at < size; at += 2) {
     const p = readable<u16>(address + at); if (!p) return false;
     store<u16>(WORK + at, load<u16>(p));

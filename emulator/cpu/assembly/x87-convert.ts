@@ -134,6 +134,8 @@ export function scale(aSe: u32, aSig: u64, bSe: u32, bSig: u64, control: u32): v
   if (denormalStops(isDenormal(aSe, aSig) || isDenormal(bSe, bSig), control)) return;
   if (aInfinite || aSig == 0) { setResult(aSe, aSig); return; }
   if (bInfinite) { if (bNegative) setResult(aSe & SIGN, 0); else setResult((aSe & SIGN) | MAX_EXPONENT, INTEGER_BIT); return; }
+  // A denormal that is scaled by zero stays, without the underflow that any other scale reports (tried on a Xeon).
+  if (bSig == 0 && <i64>aSig > 0) { setResult(aSe, aSig); return; }
   const exponent = <i32>(bSe & MAX_EXPONENT) - BIAS;
   // Past 2^17 every number over- or underflows, whatever the exact count.
   let shift: i32 = exponent < 0 ? 0 : exponent > 16 ? 0x20000 : <i32>(bSig >> (63 - exponent));
