@@ -1,6 +1,14 @@
 import type { GuestFlow, GuestSink, StackHost } from "./gateway/stack-host.ts";
 import type { Endpoint } from "./net/world.ts";
 
+/** How a connection ended, and what went from the guest and to it. */
+export interface PipeEnd {
+  readonly why: "done" | "reset" | "timeout";
+  readonly atMs: number;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+}
+
 const OPEN_MS = 10_000;
 const LINGER_MS = 2000;
 
@@ -15,10 +23,23 @@ export class GuestPipe implements GuestSink {
   #isClosed = false;
   #isOpen = false;
   #waiters: (() => void)[] = [];
+  readonly #startMs = Date.now();
+  readonly #onEnd: (end: PipeEnd) => void;
+  #sentBytes = 0;
+  #receivedBytes = 0;
+
+  private constructor(onEnd: (end: PipeEnd) => void) {
+    this.#onEnd = onEnd;
+  }
 
   /** Null: nobody answers at this port of the guest, or there is no guest. */
-  static async open(host: StackHost, to: Endpoint, from: Endpoint): Promise<GuestPipe | null> {
-    const pipe = new GuestPipe();
+  static async open(
+    host: StackHost,
+    to: Endpoint,
+    from: Endpoint,
+    onEnd: (end: PipeEnd) => void,
+  ): Promise<GuestPipe | null> {
+    const pipe = new GuestPipe(onEnd);
     const flow = host.openToGuest(to, from, pipe);
     if (!flow) return null;
     pipe.#flow = flow;
@@ -44,6 +65,7 @@ export class GuestPipe implements GuestSink {
     this.#wake();
   }
   onBytes(bytes: Uint8Array): void {
+    this.#sentBytes += bytes.length;
     this.#queue.push(bytes);
     this.#wake();
   }
@@ -52,9 +74,15 @@ export class GuestPipe implements GuestSink {
     this.#wake();
   }
   onClosed(why: "done" | "reset" | "timeout"): void {
-    this.#isClosed = true;
+    this.#over(why);
     if (why === "done") this.#isEnded = true;
     this.#wake();
+  }
+  #over(why: PipeEnd["why"]): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const [sentBytes, receivedBytes] = [this.#sentBytes, this.#receivedBytes];
+    this.#onEnd({ why, atMs: this.#startMs, sentBytes, receivedBytes });
   }
   onRoom(): void {
     this.#wake();
@@ -85,6 +113,7 @@ export class GuestPipe implements GuestSink {
       }
       const part = bytes.slice(at, at + room);
       this.#flow.write(part);
+      this.#receivedBytes += part.length;
       at += part.length;
     }
   }
@@ -97,7 +126,7 @@ export class GuestPipe implements GuestSink {
   }
   abort(): void {
     if (this.#isClosed) return;
-    this.#isClosed = true;
+    this.#over("reset");
     this.#flow?.abort();
     this.#wake();
   }

@@ -15,6 +15,7 @@ import type { Dhcp } from "./net/dhcp.ts";
 import { dnsCodes } from "./net/dns-message.ts";
 import { Keeper } from "./keeper.ts";
 import type { Counts } from "./policy/counters.ts";
+import type { PortsParts } from "./published-ports.ts";
 import type { Presence } from "./presence.ts";
 import { SharedCompany } from "./shared-company.ts";
 import { Shares } from "./shares.ts";
@@ -157,8 +158,8 @@ export class Hall {
   }
 
   /** A connection through a published port has ended. */
-  get logPort(): Keeper["logPort"] {
-    return (...ended) => this.#keeper.logPort(...ended);
+  get logPort(): PortsParts["onEnd"] {
+    return (from, port, end) => this.#keeper.logPort(from, port, end.why, { ...end, protocol: "tcp" });
   }
 
   metrics() {

@@ -2,12 +2,14 @@ import { DurableObject } from "cloudflare:workers";
 import * as z from "zod/mini";
 import { type Outcome, fail, ok } from "#protocol/failure.ts";
 import { Profile } from "#protocol/tunnel-notices.ts";
+import { PORT_HEADER, PortRequest } from "#protocol/published-port.ts";
 import { INVITE_HEADER, type Visit } from "#protocol/visit.ts";
 import type { Lease as LeaseRow } from "./net/dhcp-leases.ts";
 import { VirgaDoor } from "./gateway/virga-lobby.ts";
 import { noPings } from "./policy/counters.ts";
 import { subjectsOf } from "./policy/subjects.ts";
 import { Presence, type PresenceParts } from "./presence.ts";
+import { PublishedPorts } from "./published-ports.ts";
 import { RoomHost } from "./room-host.ts";
 import { SocketShell, readVisit } from "./socket-shell.ts";
 
@@ -57,6 +59,7 @@ const Lease = z.strictObject({
 export class Lan extends DurableObject<Env> {
   readonly #shell: SocketShell;
   readonly #presence: Presence;
+  readonly #ports: PublishedPorts;
   #hungUp = 0;
   #sessions = 0;
   #plan: RoomPlan | undefined;
@@ -73,6 +76,11 @@ export class Lan extends DurableObject<Env> {
         for (const { subject, sentence } of hangUps) this.hangUp(subject, sentence);
       },
       onPulse: () => this.#host?.onPulse(),
+    });
+    this.#ports = new PublishedPorts({
+      hosts: () => (this.#host && this.#shell.socketCount > 0 ? [this.#host.gateway] : []),
+      flush: () => this.#afterTurn(),
+      onEnd: (...ended) => this.#host?.logPort(...ended),
     });
     this.#shell = new SocketShell({
       ctx,
@@ -127,7 +135,18 @@ export class Lan extends DurableObject<Env> {
     return this.#plan !== undefined && isSecretOf(this.#plan, secret);
   }
 
+  /** The IPv4 address of a member, for its published ports. */
+  locate(machine: string): string | null {
+    return this.#ports.locate(machine);
+  }
+  /** Ends what goes through a port that is published no more. */
+  stopPort(id: string): void {
+    this.#ports.stop(id);
+  }
+
   override async fetch(request: Request): Promise<Response> {
+    const ask = request.headers.get(PORT_HEADER);
+    if (ask !== null) return this.#ports.ask(request, PortRequest.parse(JSON.parse(ask)));
     if (!this.#plan) return new Response("no such room", { status: 404 });
     const secret = request.headers.get(INVITE_HEADER) ?? "";
     if (!(await isSecretOf(this.#plan, secret)))

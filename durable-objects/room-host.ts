@@ -102,6 +102,12 @@ export class RoomHost {
   onPulse(): void {
     this.#hall.onPulse();
   }
+  get gateway(): StackHost {
+    return this.#gateway;
+  }
+  get logPort(): Hall["logPort"] {
+    return this.#hall.logPort;
+  }
   get flowCount(): number {
     return this.#gateway.flowCount;
   }

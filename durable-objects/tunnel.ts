@@ -44,7 +44,7 @@ export class Tunnel extends DurableObject<Env> {
   readonly #hall: Hall;
   readonly #lobby: VirgaLobby<L2Guest<VirgaCarrier>>;
   readonly #shell: SocketShell;
-  readonly #ports = new PublishedPorts();
+  readonly #ports: PublishedPorts;
   /** Visitors whose one connection is being made: their sockets come after it. */
   readonly #arriving = new Set<Visit>();
 
@@ -64,6 +64,11 @@ export class Tunnel extends DurableObject<Env> {
       isOpen: true,
       presence: this.#presence,
       holder: ctx.id.toString(),
+    });
+    this.#ports = new PublishedPorts({
+      hosts: () => this.#hosts(),
+      flush: () => this.#flush(),
+      onEnd: (...ended) => this.#hall.logPort(...ended),
     });
     this.#lobby = new VirgaLobby({
       make: (onOpen, snapshot) => {
@@ -91,7 +96,7 @@ export class Tunnel extends DurableObject<Env> {
 
   override async fetch(request: Request): Promise<Response> {
     const ask = request.headers.get(PORT_HEADER);
-    if (ask !== null) return this.#ports.ask(request, PortRequest.parse(JSON.parse(ask)), this.#machine());
+    if (ask !== null) return this.#ports.ask(request, PortRequest.parse(JSON.parse(ask)));
     const visit = readVisit(request);
     if (visit.door !== "tcp") return this.#accept(visit, request);
     // One connection: whether there is one is said before the upgrade.
@@ -169,12 +174,23 @@ export class Tunnel extends DurableObject<Env> {
     this.#shell.onAlarm();
   }
 
-  /** The machine whose ports are published: the one that joined last. */
-  #machine(): StackHost | undefined {
-    let last: StackHost | undefined;
-    for (const door of this.#shell.doors) if (door instanceof L2Guest) last = door.host;
-    for (const { host } of this.#lobby.guests) last = host;
-    return last;
+  /** The LANs of this session, the one that was joined last first. */
+  #hosts(): StackHost[] {
+    const hosts: StackHost[] = [];
+    for (const door of this.#shell.doors) if (door instanceof L2Guest) hosts.unshift(door.host);
+    for (const { host } of this.#lobby.guests) hosts.unshift(host);
+    return hosts;
+  }
+  #flush(): void {
+    this.#shell.rouseAll();
+    for (const door of this.#shell.doors) if (door instanceof L2Guest) door.turn();
+    for (const guest of this.#lobby.guests) guest.turn();
+    this.#shell.afterTurn();
+  }
+
+  /** The IPv4 address of a machine of this session, for its published ports. */
+  locate(machine: string): string | null {
+    return this.#ports.locate(machine);
   }
 
   /** Ends what goes through a port that is published no more. */

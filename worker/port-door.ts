@@ -2,7 +2,7 @@ import { PORT_HEADER, type PortRequest } from "#protocol/published-port.ts";
 import { gatewaySettings } from "./gateway-settings.ts";
 import type { PortPlace } from "./port-place.ts";
 import { PASS_PARAMETER, hasPassCookie, mayEnter, setPassCookie } from "./port-pass.ts";
-import { type PortRow, findPort } from "./ports-table.ts";
+import { type PortRow, findPort, placeOfPort } from "./ports-table.ts";
 
 const plain = (status: 401 | 404, words: string): Response =>
   new Response(`${words}\n`, {
@@ -20,7 +20,7 @@ export async function enterPort(request: Request, env: Env, place: PortPlace): P
   const refusal = await judge(request, env, place, row);
   if (refusal) return refusal;
   const isShared = place.prefix !== "";
-  const answer = await env.TUNNEL.getByName(row.sid).fetch(forwarded(request, place, row));
+  const answer = await placeOfPort(env, row).fetch(forwarded(request, place, row));
   // An upgrade passes as it is; a sandboxed page's sockets come from an opaque origin all the same.
   if (answer.webSocket || !isShared) return answer;
   const headers = new Headers(answer.headers);
@@ -58,11 +58,12 @@ async function judge(
   return new Response(null, { status: 303, headers });
 }
 
-function forwarded(request: Request, place: PortPlace, { id, port }: PortRow): Request {
+function forwarded(request: Request, place: PortPlace, row: PortRow): Request {
+  const { id, port, machine, address } = row;
   const url = new URL(request.url);
   const isShared = place.prefix !== "";
   const headers = new Headers(request.headers);
-  const ask: PortRequest = { id, port, isShared };
+  const ask: PortRequest = { id, port, machine, address, isShared };
   headers.set(PORT_HEADER, JSON.stringify(ask));
   headers.set("x-forwarded-host", url.host);
   headers.set("x-forwarded-proto", url.protocol.slice(0, -1));

@@ -1,22 +1,28 @@
 import { Hono } from "hono";
 import { describeRoute, validator } from "hono-openapi";
 import * as z from "zod/mini";
-import { PortAccess, PortId, PublishedPort } from "#protocol/published-port.ts";
+import { MachineMac, PortAccess, PortId, PublishedPort } from "#protocol/published-port.ts";
 import type { App } from "./app.ts";
 import { boundedJson } from "./body.ts";
 import { answers, refuse, refuseInvalid } from "./failures.ts";
 import { gatewaySettings } from "./gateway-settings.ts";
+import { readInvite } from "./lans.ts";
 import { limits } from "./limits.ts";
 import { judgeOrigin, ownOrigin } from "./origins.ts";
 import { PASS_PARAMETER, linkPass, ticketPass } from "./port-pass.ts";
 import { portUrl } from "./port-place.ts";
-import { type PortRow, deletePort, portsOf, savePort } from "./ports-table.ts";
+import { type PortRow, deletePort, placeOfPort, portsOf, savePort } from "./ports-table.ts";
 import { type Session, readSession, sessionCookie } from "./session-token.ts";
 
 const Publication = z.object({
   port: z.number().check(z.int(), z.minimum(1), z.maximum(65_535)),
   access: PortAccess,
+  /** Whose port it is; absent: the one machine of the session. */
+  machine: z.optional(MachineMac),
+  /** The invite of the room that the machine is in; absent: none. */
+  lan: z.optional(z.string().check(z.maxLength(128))),
 });
+type Publication = z.infer<typeof Publication>;
 const Listing = z.object({ ports: z.array(PublishedPort) });
 const params = validator("param", z.object({ id: PortId }), refuseInvalid);
 
@@ -37,11 +43,24 @@ async function ownerOf(request: Request, env: Env): Promise<Session | null> {
   return readSession(settings.sessionSecret, cookie ?? "", Date.now());
 }
 
-async function viewOf(env: Env, appUrl: URL, { id, port, access }: PortRow): Promise<PublishedPort> {
+async function viewOf(env: Env, appUrl: URL, row: PortRow): Promise<PublishedPort> {
+  const { id, port, access, machine } = row;
   const url = portUrl(appUrl, env.VIRGA_PORTS_HOST, id);
   if (access === "link")
     url.searchParams.set(PASS_PARAMETER, await linkPass(gatewaySettings(env).sessionSecret, id));
-  return { id, port, access, url: url.href, openPath: `/api/ports/${id}/open` };
+  const whose = machine === "" ? {} : { machine };
+  return { id, port, access, ...whose, url: url.href, openPath: `/api/ports/${id}/open` };
+}
+
+/** The row of a port that is to be published; null: its room is none that this visitor may be in. */
+async function rowOf(env: Env, sid: string, wish: Publication): Promise<PortRow | null> {
+  const { port, access, machine = "", lan } = wish;
+  const invite = lan === undefined ? null : readInvite(lan);
+  const isIn = invite !== null && (await env.LAN.getByName(invite.id).admits(invite.secret));
+  if (lan !== undefined && !isIn) return null;
+  const row = { id: freshId(), sid, machine, address: "", room: isIn ? invite.id : "", port, access };
+  const address = machine === "" ? null : await placeOfPort(env, row).locate(machine);
+  return { ...row, address: address ?? "" };
 }
 
 /** The page's panel learns of a change by its tunnel, wherever it was made. */
@@ -79,6 +98,7 @@ export const ports = new Hono<App>()
       responses: answers(
         { 201: ["Where the port answers", PublishedPort] },
         "unauthorized",
+        "not-found",
         "bad-request",
         "too-many-requests",
       ),
@@ -87,8 +107,9 @@ export const ports = new Hono<App>()
     async (c) => {
       const owner = await ownerOf(c.req.raw, c.env);
       if (!owner) return refuse(c, { code: "unauthorized" });
-      const { port, access } = c.req.valid("json");
-      const row = await savePort(c.env.DB, { id: freshId(), sid: owner.sid, port, access });
+      const wish = await rowOf(c.env, owner.sid, c.req.valid("json"));
+      if (!wish) return refuse(c, { code: "not-found", what: "a network with this invite" });
+      const row = await savePort(c.env.DB, wish);
       if (!row)
         return refuse(c, { code: "bad-request", problem: `At most ${limits.portsPerSession} ports.` });
       const published = await announce(c.req.raw, c.env, owner.sid);
@@ -109,9 +130,9 @@ export const ports = new Hono<App>()
       const owner = await ownerOf(c.req.raw, c.env);
       if (!owner) return refuse(c, { code: "unauthorized" });
       const { id } = c.req.valid("param");
-      if (!(await deletePort(c.env.DB, owner.sid, id)))
-        return refuse(c, { code: "not-found", what: `the port ${id}` });
-      await c.env.TUNNEL.getByName(owner.sid).stopPort(id);
+      const row = await deletePort(c.env.DB, owner.sid, id);
+      if (!row) return refuse(c, { code: "not-found", what: `the port ${id}` });
+      await placeOfPort(c.env, row).stopPort(id);
       await announce(c.req.raw, c.env, owner.sid);
       return c.body(null, 204);
     },

@@ -150,9 +150,7 @@ export function NetworkPanel(props: { network: Network; slug: string; invite: st
         </ul>
       </Show>
       <Show when={view().kind === "tunnel" && view().state !== "refused"}>
-        <Show when={!props.invite}>
-          <PortsSection announced={view().ports} />
-        </Show>
+        <PortsSection announced={view().ports} whose={{ machine: view().machine, lan: props.invite }} />
         <LanSection slug={props.slug} joined={props.invite} />
       </Show>
       <Show when={view().state !== "off"}>

@@ -2,7 +2,7 @@ import { createResource, createSignal, For, onMount, Show } from "solid-js";
 import type { Failure } from "#protocol/failure";
 import type { PortAccess, PublishedPort } from "#protocol/published-port";
 import { describe } from "../failure-text.ts";
-import { listPorts, publishPort, stopPort } from "../machine/sharing.ts";
+import { type Whose, listPorts, publishPort, stopPort } from "../machine/sharing.ts";
 
 const accessWords: { readonly [Access in PortAccess]: string } = {
   private: "you",
@@ -11,13 +11,16 @@ const accessWords: { readonly [Access in PortAccess]: string } = {
 };
 
 /** Servers inside the machine as addresses on the web: publish one, see who may reach it, stop it. */
-export function PortsSection(props: { announced: readonly { readonly id: string }[] }) {
+export function PortsSection(props: { announced: readonly { readonly id: string }[]; whose: Whose }) {
   const [ports, { refetch }] = createResource(
     // What the tunnel announces is only that something changed: the list comes from the server.
     () => props.announced.map(({ id }) => id).join() || "none",
     async () => {
       const outcome = await listPorts();
-      return outcome.ok ? outcome.value : [];
+      // Other machines of this visitor list theirs themselves.
+      return outcome.ok
+        ? outcome.value.filter(({ machine }) => machine === undefined || machine === props.whose.machine)
+        : [];
     },
     { initialValue: [] as readonly PublishedPort[] },
   );
@@ -36,7 +39,7 @@ export function PortsSection(props: { announced: readonly { readonly id: string 
   function publish(event: SubmitEvent): void {
     event.preventDefault();
     const fields = new FormData(form);
-    void run(() => publishPort(Number(fields.get("port")), fields.get("access") as PortAccess));
+    void run(() => publishPort(Number(fields.get("port")), fields.get("access") as PortAccess, props.whose));
   }
   onMount(() => form.reset());
 

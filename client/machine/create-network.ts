@@ -13,6 +13,7 @@ import type {
   NetworkStats,
 } from "#protocol/network-messages";
 
+import { machineMac } from "#protocol/published-port";
 import type { Settings } from "./config.ts";
 
 type TunnelWord = Extract<NetworkNotice, { type: "tunnel" }>["notice"];
@@ -30,6 +31,8 @@ export interface NetworkView {
   policy?: Extract<TunnelWord, { type: "policy" }> | undefined;
   /** Ports of the machine that have an address of their own on the web. */
   ports: Extract<TunnelWord, { type: "ports" }>["ports"];
+  /** The machine's hardware address, by which it owns its ports. */
+  machine?: string | undefined;
   /** False while a person has the cable out. */
   cable: boolean;
 }
@@ -42,6 +45,7 @@ const off = (): NetworkView => ({
   stats: undefined,
   policy: undefined,
   ports: [],
+  machine: undefined,
   flows: [],
   cable: true,
 });
@@ -101,7 +105,7 @@ function deviceName(): string {
 }
 
 /** The machine's hardware address: the same at every start, locally administered (IEEE 802 §8.4: bit 1 set, bit 0 clear). */
-async function machineMac(slug: string): Promise<Uint8Array> {
+async function macFor(slug: string): Promise<Uint8Array> {
   const name = new TextEncoder().encode(`${deviceName()}/${slug}`);
   const mac = new Uint8Array(await crypto.subtle.digest("SHA-256", name)).slice(0, 6);
   mac[0] = (mac[0]! & 0xfc) | 0x02;
@@ -160,9 +164,11 @@ export function createNetwork() {
     const [card, far] = linkEnds();
     start(pathOf(settings), far, settings.room);
     const chosen = settings.card ? nics[settings.card] : definition.network;
+    const mac = await macFor(slug);
+    setView("machine", machineMac(mac));
     const nic: NicOrder = {
       ...(chosen ?? nics["virtio-net"]),
-      mac: await machineMac(slug),
+      mac,
       link: card,
     };
     return { nic, transfer: portsOf(card) };

@@ -14,8 +14,20 @@ export async function listPorts(): Promise<Outcome<readonly PublishedPort[]>> {
   return listing.ok ? ok(listing.value.ports) : listing;
 }
 
-export const publishPort = (port: number, access: PortAccess): Promise<Outcome<PublishedPort>> =>
-  ask("/api/ports", PublishedPort, `port ${port}`, { method: "POST", body: { port, access } });
+/** `machine`: whose port it is; `lan`: the invite of the network that the machine is in. */
+export interface Whose {
+  readonly machine?: string | undefined;
+  readonly lan?: string | undefined;
+}
+export const publishPort = (
+  port: number,
+  access: PortAccess,
+  { machine, lan }: Whose,
+): Promise<Outcome<PublishedPort>> =>
+  ask("/api/ports", PublishedPort, `port ${port}`, {
+    method: "POST",
+    body: { port, access, ...(machine !== undefined && { machine }), ...(lan !== undefined && { lan }) },
+  });
 
 export const stopPort = (id: string): Promise<Outcome<unknown>> =>
   ask(`/api/ports/${id}`, Nothing, "this port", { method: "DELETE" });

@@ -35,6 +35,18 @@ export class Neighbours {
     return ip.version === 4 ? this.#ipv4.get(ip.d) : this.#ipv6.get(ip.text);
   }
 
+  /** The IPv4 address of a machine as its word; undefined: it has not spoken, or not by IPv4. The last that it had. */
+  ipv4Of(mac: Mac): number | undefined {
+    let found: number | undefined;
+    for (const [word, known] of this.#ipv4) if (known === mac) found = word;
+    return found;
+  }
+
+  /** Asks for an address, unless it is known or asked for already. */
+  seek(ip: Ip, nowMs: number): void {
+    if (this.macOf(ip) === undefined && !this.#waiting.has(ip.text)) this.#await(ip, [], nowMs);
+  }
+
   learn(ip: Ip, mac: Mac): void {
     if (ip.version === 4) put(this.#ipv4, ip.d, mac);
     else put(this.#ipv6, ip.text, mac);
@@ -55,8 +67,12 @@ export class Neighbours {
       if (known.frames.length < MAX_WAITING_EACH) known.frames.push(frame);
       return;
     }
+    this.#await(ip, [frame], nowMs);
+  }
+
+  #await(ip: Ip, frames: Uint8Array[], nowMs: number): void {
     if (this.#waiting.size >= MAX_WAITING_ADDRESSES) return;
-    this.#waiting.set(ip.text, { ip, frames: [frame], asked: 1, askAgainAt: nowMs + SOLICIT_MS });
+    this.#waiting.set(ip.text, { ip, frames, asked: 1, askAgainAt: nowMs + SOLICIT_MS });
     this.#solicit(ip);
   }
 

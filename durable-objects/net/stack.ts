@@ -24,6 +24,7 @@ import {
 } from "./wire/ethernet.ts";
 import { protocols } from "./wire/ipv4.ts";
 import type {
+  Address,
   Endpoint,
   FlowId,
   FlowTarget,
@@ -303,6 +304,19 @@ export class Stack implements NetworkStack {
     view.setUint16(2, to.port);
     view.setUint16(4, 8);
     this.#icmp.aboutEnds(source, target, protocols.udp, first8, why, nowMs);
+  }
+
+  addressOf(mac: Uint8Array): Address | null {
+    const word = this.#neighbours.ipv4Of(readMac(new DataView(mac.buffer, mac.byteOffset, 6), 0));
+    return word === undefined ? null : this.#ipv4.ipOfWord(word).text;
+  }
+
+  seek(address: Address, nowMs: number): boolean {
+    this.#enter(nowMs);
+    const ip = ipOf(address);
+    if (ip?.version !== 4 || !this.#ipv4.isGuest(ip.d)) return false;
+    this.#neighbours.seek(ip, nowMs);
+    return this.#neighbours.macOf(ip) !== undefined;
   }
 
   flows(): Iterable<FlowView> {

@@ -117,5 +117,9 @@ export interface NetworkStack {
   datagram(from: Endpoint, to: Endpoint, payload: Uint8Array, nowMs: number): void;
   /** Tells the guest by ICMP that a datagram it sent will not arrive. */
   unreachable(from: Endpoint, to: Endpoint, why: "port" | "prohibited", nowMs: number): void;
+  /** The IPv4 address of the machine with this hardware address (six bytes); null: it has not spoken yet. */
+  addressOf(mac: Uint8Array): Address | null;
+  /** Whether a machine has this address. If that is not known, all are asked: look again soon. */
+  seek(address: Address, nowMs: number): boolean;
   flows(): Iterable<FlowView>;
 }
