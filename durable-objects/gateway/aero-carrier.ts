@@ -96,10 +96,17 @@ export class AeroCarrier implements Carrier {
     }
     if (verdict.kind !== "message") return [];
     const { message: received } = verdict;
-    if (received.type === "ping") this.#outlet.send(encodeAeroL2.pong(received.payload));
+    if (received.type === "ping") this.#answer(encodeAeroL2.pong(received.payload));
     if (received.type === "pong") this.#onPong(nowMs);
     if (received.type !== "frame") return [];
     return this.#admit(received.payload, nowMs) ? [received.payload] : [];
+  }
+
+  /** A client that asks and asks and does not read gets no more answers than frames. */
+  #answer(message: Uint8Array): void {
+    if (this.#pacer.isFull) return;
+    this.#pacer.sent(message.length);
+    this.#outlet.send(message);
   }
 
   #onPong(nowMs: number): void {
@@ -154,11 +161,11 @@ export class AeroCarrier implements Carrier {
       return this.#close(aeroL2Closes.refused, "idle timeout", "idle");
     if (this.#pacer.isStuck(nowMs)) return this.#refuse("backpressure", "The client does not read.");
     const isDue = this.#pingAtMs !== undefined && nowMs >= this.#pingAtMs;
-    if (isDue) this.#pingAtMs = nowMs + (this.#pacer.isAsking ? 3 : 1) * pingMs;
     // Without an answer after three intervals the PING goes out again; it stays the one that is under way.
     const isAgain = isDue && this.#pacer.isAsking;
-    if (isAgain || this.#pacer.ask(nowMs, isDue))
-      this.#outlet.send(encodeAeroL2.ping(pingPayload(++this.#pings)));
+    if (!isAgain && !this.#pacer.ask(nowMs, isDue)) return;
+    if (pingMs > 0) this.#pingAtMs = nowMs + 3 * pingMs;
+    this.#outlet.send(encodeAeroL2.ping(pingPayload(++this.#pings)));
   }
 
   pollAt(): number | undefined {

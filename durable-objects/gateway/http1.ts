@@ -46,25 +46,31 @@ const bytesOf = (text: string): Uint8Array<ArrayBuffer> =>
 /** Gathers a message's head, which ends with an empty line. Bytes after it are the body's. */
 export class HeadReader {
   #bytes = new Uint8Array(0);
+  #length = 0;
 
   /** Null: not all is there yet. Undefined: longer than a head may be. */
   push(
     bytes: Uint8Array,
   ): { readonly lines: readonly string[]; readonly rest: Uint8Array } | null | undefined {
-    const from = Math.max(0, this.#bytes.length - 3);
-    const all = new Uint8Array(this.#bytes.length + bytes.length);
-    all.set(this.#bytes);
-    all.set(bytes, this.#bytes.length);
-    this.#bytes = all;
+    const from = Math.max(0, this.#length - 3);
+    const length = this.#length + bytes.length;
+    if (length > this.#bytes.length) {
+      const grown = new Uint8Array(Math.max(length, Math.min(2 * this.#bytes.length, MAX_HEAD_BYTES)));
+      grown.set(this.#bytes.subarray(0, this.#length));
+      this.#bytes = grown;
+    }
+    this.#bytes.set(bytes, this.#length);
+    this.#length = length;
+    const all = this.#bytes.subarray(0, length);
     const end = endOfHead(all, from);
-    if (end < 0) return all.length > MAX_HEAD_BYTES ? undefined : null;
+    if (end < 0) return length > MAX_HEAD_BYTES ? undefined : null;
     if (end > MAX_HEAD_BYTES) return undefined;
     const lines = latin1(all.subarray(0, end)).split("\r\n").slice(0, -2);
     return { lines, rest: all.subarray(end) };
   }
 
   get isEmpty(): boolean {
-    return this.#bytes.length === 0;
+    return this.#length === 0;
   }
 }
 

@@ -74,9 +74,9 @@ export class MuxDoor implements Door {
       case "close":
         return this.#onClose(frame);
       case "malformed":
-        return this.#error(frame.stream, "PROTOCOL_ERROR", frame.problem);
+        return this.#complain(frame.stream, "PROTOCOL_ERROR", frame.problem);
       case "ping":
-        return this.#outlet.send(encodeTcpMux.pong(frame.bytes));
+        return this.#answer(encodeTcpMux.pong(frame.bytes));
       case "pong":
         this.#pacer.answered(this.#now());
         this.#ask();
@@ -90,9 +90,9 @@ export class MuxDoor implements Door {
 
   #open({ stream: id, host, port }: Extract<TcpMuxFrame, { type: "open" }>): void {
     if (id === 0 || this.#streams.has(id))
-      return this.#error(id, "PROTOCOL_ERROR", "The stream's number is 0 or in use.");
+      return this.#complain(id, "PROTOCOL_ERROR", "The stream's number is 0 or in use.");
     if (this.#streams.size >= this.#maxStreams)
-      return this.#error(id, "STREAM_LIMIT_EXCEEDED", `At most ${this.#maxStreams} streams.`);
+      return this.#complain(id, "STREAM_LIMIT_EXCEEDED", `At most ${this.#maxStreams} streams.`);
     this.#streams.set(id, {
       out: this.#egress.dial({ host, port }, this.#sink(id)),
       unwritten: 0,
@@ -105,8 +105,8 @@ export class MuxDoor implements Door {
 
   #onData(id: number, bytes: Uint8Array): void {
     const stream = this.#streams.get(id);
-    if (!stream) return this.#error(id, "UNKNOWN_STREAM", "There is no such stream.");
-    if (stream.clientDone) return this.#error(id, "PROTOCOL_ERROR", "DATA after FIN.");
+    if (!stream) return this.#complain(id, "UNKNOWN_STREAM", "There is no such stream.");
+    if (stream.clientDone) return this.#complain(id, "PROTOCOL_ERROR", "DATA after FIN.");
     stream.activeMs = this.#now();
     if (stream.unwritten + bytes.length > tcpMuxLimits.streamBytes) {
       this.#error(id, "STREAM_BUFFER_OVERFLOW", "The destination does not take data this fast.");
@@ -118,7 +118,7 @@ export class MuxDoor implements Door {
 
   #onClose({ stream: id, fin, rst }: Extract<TcpMuxFrame, { type: "close" }>): void {
     const stream = this.#streams.get(id);
-    if (!stream) return this.#error(id, "UNKNOWN_STREAM", "There is no such stream.");
+    if (!stream) return this.#complain(id, "UNKNOWN_STREAM", "There is no such stream.");
     if (rst) return this.#drop(id, stream);
     if (!fin || stream.clientDone) return;
     stream.clientDone = true;
@@ -133,6 +133,18 @@ export class MuxDoor implements Door {
 
   #error(stream: number, code: TcpMuxError, text: string): void {
     this.#outlet.send(encodeTcpMux.error(stream, code, text));
+  }
+
+  #complain(stream: number, code: TcpMuxError, text: string): void {
+    this.#answer(encodeTcpMux.error(stream, code, text));
+  }
+
+  /** What a client can ask for without end: one that does not read gets no more of it than a socket may hold. */
+  #answer(message: Uint8Array): void {
+    if (this.#pacer.isFull) return;
+    this.#pacer.sent(message.length);
+    this.#outlet.send(message);
+    this.#ask();
   }
 
   #sink(id: number): FlowSink {

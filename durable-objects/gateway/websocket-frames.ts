@@ -38,66 +38,113 @@ export function closePayload(code: number, reason: string): Uint8Array<ArrayBuff
   return payload;
 }
 
-/** Puts the server's frames together. Keeps at most one message, which has a bound, and one header. */
+const MAX_HEAD_BYTES = 10;
+const FIRST_MESSAGE_BYTES = 1024;
+
+/** Puts the server's frames together. Keeps at most one message and one control frame, which have bounds, and one header. */
 export class FrameReader {
-  #bytes: Uint8Array = new Uint8Array(0);
-  #parts: Uint8Array[] = [];
-  #partBytes = 0;
-  #opcode = 0;
+  readonly #head = new Uint8Array(MAX_HEAD_BYTES);
+  #headBytes = 0;
+  /** Bytes of the frame that are not there yet; undefined: its header is not. */
+  #left: number | undefined;
+  readonly #control = new Uint8Array(MAX_CONTROL_BYTES);
+  #controlBytes = 0;
+  /** What has come of a message, however many frames it has. */
+  #message = new Uint8Array(0);
+  #messageBytes = 0;
+  /** Of the message that has begun; undefined: none has. */
+  #opcode: number | undefined;
   #isBad = false;
 
   push(bytes: Uint8Array): FrameEvent[] {
     const events: FrameEvent[] = [];
-    if (this.#isBad) return events;
-    const all = new Uint8Array(this.#bytes.length + bytes.length);
-    all.set(this.#bytes);
-    all.set(bytes, this.#bytes.length);
-    this.#bytes = all;
-    for (;;) {
-      const event = this.#next();
-      if (event === null) return events;
-      if (event === undefined) continue;
+    for (let at = 0; at < bytes.length && !this.#isBad;) {
+      let event: FrameEvent | undefined;
+      if (this.#left === undefined) {
+        this.#head[this.#headBytes++] = bytes[at++]!;
+        event = this.#readHead();
+      } else {
+        const part = bytes.subarray(at, at + this.#left);
+        at += part.length;
+        this.#left -= part.length;
+        this.#take(part);
+      }
+      if (this.#left === 0) event = this.#finish();
+      if (!event) continue;
       events.push(event);
-      if (event.kind !== "bad") continue;
-      this.#isBad = true;
-      return events;
+      this.#isBad = event.kind === "bad";
     }
+    return events;
   }
 
-  /** Null: more bytes are needed. Undefined: a frame that completes nothing. */
-  #next(): FrameEvent | null | undefined {
-    const bytes = this.#bytes;
-    if (bytes.length < 2) return null;
-    const isFinal = (bytes[0]! & 0x80) !== 0;
-    const opcode = bytes[0]! & 15;
-    if ((bytes[0]! & 0x70) !== 0) return bad(1002, "An extension that was not agreed on.");
-    if ((bytes[1]! & 0x80) !== 0) return bad(1002, "A server does not mask.");
-    const short = bytes[1]! & 127;
-    const headBytes = short < 126 ? 2 : short === 126 ? 4 : 10;
-    if (bytes.length < headBytes) return null;
-    const length = short < 126 ? short : lengthAt(bytes, headBytes);
-    const isControl = opcode >= 8;
-    if (isControl && (!isFinal || length > MAX_CONTROL_BYTES))
-      return bad(1002, "A control frame is too long.");
-    if (!isControl && this.#partBytes + length > MAX_MESSAGE_BYTES)
-      return bad(1009, "The message is too long.");
-    if (bytes.length < headBytes + length) return null;
-    const payload = bytes.slice(headBytes, headBytes + length);
-    this.#bytes = bytes.subarray(headBytes + length);
-    return isControl ? control(opcode, payload) : this.#data(opcode, payload, isFinal);
+  /** What is kept of a message that is not whole. */
+  get heldBytes(): number {
+    return this.#message.length;
   }
 
-  #data(opcode: number, payload: Uint8Array, isFinal: boolean): FrameEvent | undefined {
-    const isFirst = opcode !== opcodes.continuation;
-    if (isFirst === this.#parts.length > 0 || opcode > 2) return bad(1002, "Frames are out of order.");
-    if (isFirst) this.#opcode = opcode;
-    this.#parts.push(payload);
-    this.#partBytes += payload.length;
-    if (!isFinal) return undefined;
-    const message = join(this.#parts, this.#partBytes);
-    this.#parts = [];
-    this.#partBytes = 0;
-    if (this.#opcode === opcodes.binary) return { kind: "binary", bytes: message };
+  get #frameOpcode(): number {
+    return this.#head[0]! & 15;
+  }
+
+  /** When the header is whole, `#left` says how much follows; or it is none that a server may send. */
+  #readHead(): FrameEvent | undefined {
+    if (this.#headBytes < 2) return undefined;
+    const [first, second] = [this.#head[0]!, this.#head[1]!];
+    if ((first & 0x70) !== 0) return bad(1002, "An extension that was not agreed on.");
+    if ((second & 0x80) !== 0) return bad(1002, "A server does not mask.");
+    const short = second & 127;
+    const headBytes = short < 126 ? 2 : short === 126 ? 4 : MAX_HEAD_BYTES;
+    if (this.#headBytes < headBytes) return undefined;
+    const length = short < 126 ? short : lengthAt(this.#head, headBytes);
+    const opcode = this.#frameOpcode;
+    if (opcode >= 8) {
+      if ((first & 0x80) === 0 || length > MAX_CONTROL_BYTES)
+        return bad(1002, "A control frame is too long.");
+    } else {
+      const isFirst = opcode !== opcodes.continuation;
+      if (isFirst === (this.#opcode !== undefined) || opcode > opcodes.binary)
+        return bad(1002, "Frames are out of order.");
+      if (this.#messageBytes + length > MAX_MESSAGE_BYTES) return bad(1009, "The message is too long.");
+      if (isFirst) this.#opcode = opcode;
+    }
+    this.#left = length;
+    return undefined;
+  }
+
+  #take(part: Uint8Array): void {
+    if (this.#frameOpcode >= 8) {
+      this.#control.set(part, this.#controlBytes);
+      this.#controlBytes += part.length;
+      return;
+    }
+    const wanted = this.#messageBytes + part.length;
+    if (wanted > this.#message.length) {
+      const room = Math.max(wanted, Math.min(2 * this.#message.length, MAX_MESSAGE_BYTES));
+      const grown = new Uint8Array(Math.max(room, FIRST_MESSAGE_BYTES));
+      grown.set(this.#message.subarray(0, this.#messageBytes));
+      this.#message = grown;
+    }
+    this.#message.set(part, this.#messageBytes);
+    this.#messageBytes = wanted;
+  }
+
+  /** The frame is whole; undefined: its message is not. */
+  #finish(): FrameEvent | undefined {
+    this.#headBytes = 0;
+    this.#left = undefined;
+    const opcode = this.#frameOpcode;
+    if (opcode >= 8) {
+      const payload = this.#control.slice(0, this.#controlBytes);
+      this.#controlBytes = 0;
+      return control(opcode, payload);
+    }
+    if ((this.#head[0]! & 0x80) === 0) return undefined;
+    const message = this.#message.subarray(0, this.#messageBytes);
+    const isBinary = this.#opcode === opcodes.binary;
+    this.#message = new Uint8Array(0);
+    this.#messageBytes = 0;
+    this.#opcode = undefined;
+    if (isBinary) return { kind: "binary", bytes: message };
     const text = textOf(message);
     return text === undefined ? bad(1007, "Text is not UTF-8.") : { kind: "text", text };
   }
@@ -127,15 +174,4 @@ function textOf(bytes: Uint8Array): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function join(parts: readonly Uint8Array[], sizeBytes: number): Uint8Array {
-  if (parts.length === 1) return parts[0]!;
-  const whole = new Uint8Array(sizeBytes);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
