@@ -166,6 +166,7 @@ export class Hall {
     return {
       ...this.#keeper.counts,
       ...this.#connect.dials,
+      waitingDials: this.#connect.waiting,
       ...this.#counts,
       ...this.#datagrams?.metrics(),
     };

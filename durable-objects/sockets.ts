@@ -1,4 +1,5 @@
 import { connect } from "cloudflare:sockets";
+import { DialQueue, type DialTurn } from "./gateway/dial-queue.ts";
 import type { Refused } from "./gateway/flow.ts";
 import type { Pipe } from "./stream-flow.ts";
 
@@ -13,7 +14,13 @@ const timeout: Refused = {
   code: "timeout",
   sentence: "It did not answer within 10 seconds.",
 };
-const tooMany: Refused = {
+/** Nobody hears it. */
+export const forgotten: Refused = {
+  refusal: "unreachable",
+  code: "failed",
+  sentence: "The connection was given up.",
+};
+export const tooMany: Refused = {
   refusal: "refused",
   code: "too-many-connections",
   sentence: "Too many connections are being opened at once.",
@@ -21,28 +28,53 @@ const tooMany: Refused = {
 
 /** The sockets that one object dials: few at a time, the rest in a queue. */
 export class Dialler {
-  #pending = 0;
-  #waiting: (() => void)[] = [];
+  readonly #queue: DialQueue;
+
+  /** `isShared`: for several callers, of whom none may keep the others waiting. */
+  constructor(isShared = false) {
+    this.#queue = new DialQueue(MAX_PENDING_DIALS, MAX_WAITING_DIALS, isShared);
+  }
 
   /** Whether a dial would start at once. */
   get isFree(): boolean {
-    return this.#pending < MAX_PENDING_DIALS;
+    return this.#queue.isFree("");
+  }
+  /** For `/metrics` and tests. */
+  get load(): { readonly pending: number; readonly waiting: number } {
+    return { pending: this.#queue.runningCount, waiting: this.#queue.waitingCount };
   }
 
-  /** `address` is a literal that the policy has let through: it is not resolved again. */
-  async dial(address: string, port: number): Promise<Pipe | Refused> {
-    if (!this.isFree) {
-      if (this.#waiting.length >= MAX_WAITING_DIALS) return tooMany;
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
-    this.#pending++;
+  /**
+   * `address` is a literal that the policy has let through: it is not resolved again. A dial that is `unwanted` before its
+   * turn never begins.
+   */
+  async dial(address: string, port: number, caller = "", unwanted?: AbortSignal): Promise<Pipe | Refused> {
+    const turn = await turnOf(this.#queue, caller, unwanted);
+    if (turn === null) return tooMany;
     try {
-      return await open(address, port);
+      return unwanted?.aborted ? forgotten : await open(address, port);
     } finally {
-      this.#pending--;
-      this.#waiting.shift()?.();
+      turn.leave();
     }
   }
+}
+
+/** Waits for the turn; null: too many wait. Also answers when the dial is unwanted, with a turn that holds nothing. */
+export function turnOf(
+  queue: DialQueue,
+  caller: string,
+  unwanted: AbortSignal | undefined,
+): Promise<DialTurn | null> {
+  return new Promise((resolve) => {
+    // `enter` may start before it has answered.
+    const turn = queue.enter(caller, () => queueMicrotask(() => resolve(turn)));
+    if (!turn) return resolve(null);
+    unwanted?.addEventListener("abort", () => {
+      turn.leave();
+      resolve(turn);
+    });
+    return undefined;
+  });
 }
 
 async function open(address: string, port: number): Promise<Pipe | Refused> {

@@ -21,6 +21,7 @@ const LINGER_MS = 5000;
 export class StreamFlow implements Outflow {
   readonly #sink: FlowSink;
   #pipe: Pipe | undefined;
+  #dialling: AbortController | undefined;
   #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
   #reader: ReadableStreamBYOBReader | undefined;
   #queue: Uint8Array[] = [];
@@ -33,18 +34,22 @@ export class StreamFlow implements Outflow {
   #inDone = false;
   #outDone = false;
 
-  constructor(sink: FlowSink, dial: () => Promise<Pipe | Refused>) {
+  /** `dial` is told by its signal when nobody wants the connection any more. */
+  constructor(sink: FlowSink, dial: (unwanted: AbortSignal) => Promise<Pipe | Refused>) {
     this.#sink = sink;
     void this.#open(dial);
   }
 
-  async #open(dial: () => Promise<Pipe | Refused>): Promise<void> {
+  async #open(dial: (unwanted: AbortSignal) => Promise<Pipe | Refused>): Promise<void> {
     let pipe: Pipe | Refused;
+    const dialling = new AbortController();
+    this.#dialling = dialling;
     try {
-      pipe = await dial();
+      pipe = await dial(dialling.signal);
     } catch (error) {
       pipe = { refusal: "unreachable", code: "failed", sentence: String(error).slice(0, 200) };
     }
+    this.#dialling = undefined;
     if ("refusal" in pipe) {
       if (!this.#isOver) this.#sink.onRefused(pipe);
       this.#isOver = true;
@@ -79,6 +84,7 @@ export class StreamFlow implements Outflow {
   abort(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#dialling?.abort();
     this.#drop();
   }
 
