@@ -33,10 +33,13 @@ import { headerAnswer } from "../../durable-objects/net/dns-answer.ts";
 import { readSettings } from "../../durable-objects/settings.ts";
 import { doorOf, isRefusal } from "../../worker/doors.ts";
 import { askSystem } from "../stack/doh-bridge.ts";
-import { type RelayKeys, hasToken, needsNothing, shownBy } from "./credentials.ts";
+import { type Client, type RelayKeys, hasToken, needsNothing, shownBy } from "./credentials.ts";
 import { type DatagramLimits, datagramLimits, nodeDatagrams } from "./node-datagrams.ts";
 import { NodeWay } from "./node-way.ts";
+import { Signalling } from "./signalling.ts";
 import { UdpSessions, admitUdp } from "./udp-sessions.ts";
+import { type ChannelDoor, WebRtcCarrier } from "./webrtc.ts";
+import type { WebRtcOptions } from "./webrtc-messages.ts";
 
 const MAX_SOCKETS = 1024;
 const MAX_STREAMS = 1024;
@@ -53,6 +56,8 @@ export interface RelayOptions {
   /** Secret of the tokens that a site mints for its visitors, who may send datagrams only. Empty: none are taken. */
   readonly jwtSecret?: string;
   readonly datagrams?: Partial<DatagramLimits>;
+  /** Datagrams by WebRTC too. Absent: not. */
+  readonly webRtc?: WebRtcOptions;
   /** Policy and settings, in the variables that the Worker takes too. */
   readonly env: Readonly<Record<string, string | undefined>>;
 }
@@ -61,7 +66,7 @@ export interface Relay {
   close(): Promise<void>;
 }
 
-const isLoopback = (host: string): boolean => /^(127\.|localhost$|::1$)/.test(host);
+const isLoopback = (host: string): boolean => /^(127\.|localhost$|\[?::1\]?$)/.test(host);
 
 export async function startRelay(options: RelayOptions): Promise<Relay> {
   const keys: RelayKeys = { token: options.token, jwtSecret: options.jwtSecret ?? "" };
@@ -69,7 +74,13 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     throw new Error("Without a token a relay listens on loopback only: anybody could use it.");
   const core = new RelayCore(options.env, { ...datagramLimits, ...options.datagrams });
   const sessions = new UdpSessions();
-  const server: Server = createServer((_request, response) => void response.writeHead(426).end());
+  const openChannel = (client: Client, outlet: Outlet) => core.channel(client, outlet);
+  const carrier = options.webRtc && (await WebRtcCarrier.load(options.webRtc, sessions, openChannel));
+  const signalling = carrier && new Signalling(keys, carrier);
+  const server: Server = createServer((request, response) => {
+    if (isForeignPage(keys, request)) response.writeHead(403).end();
+    else if (!signalling?.serve(request, response)) response.writeHead(426).end();
+  });
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: MESSAGE_BYTES,
@@ -81,6 +92,11 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     const refuse = (status: number): void =>
       void socket.end(`HTTP/1.1 ${status} Refused\r\nConnection: close\r\n\r\n`);
     if (sockets.clients.size >= MAX_SOCKETS) return refuse(429);
+    if (isForeignPage(keys, request)) return refuse(403);
+    if (signalling && new URL(request.url ?? "/", "http://relay").pathname === "/webrtc/signal")
+      return sockets.handleUpgrade(request, socket, head, (webSocket) =>
+        signalling.onSocket(request, webSocket),
+      );
     const door = doorOf(requestOf(request));
     if (isRefusal(door)) return refuse(door.status);
     // Who may send datagrams is found out behind the upgrade.
@@ -105,12 +121,19 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     url: `ws://${host}:${port}`,
     close: () =>
       new Promise((resolve) => {
+        void carrier?.close();
         for (const client of sockets.clients) client.close(1001, "shutting down");
         setTimeout(() => sockets.clients.forEach((client) => client.terminate()), 200);
         server.close(() => resolve());
       }),
   };
 }
+
+/** Where nothing is asked for, a page of another machine's must not use the relay of the one who looks at it. */
+const isForeignPage = (keys: RelayKeys, { headers: { origin } }: IncomingMessage): boolean =>
+  needsNothing(keys) &&
+  origin !== undefined &&
+  !(URL.canParse(origin) && isLoopback(new URL(origin).hostname));
 
 function requestOf(request: IncomingMessage): Request {
   const headers = new Headers();
@@ -196,6 +219,26 @@ class RelayCore {
         },
       };
     });
+  }
+
+  /** The same door as `/udp`, behind another carrier. */
+  channel(client: Client, outlet: Outlet): ChannelDoor {
+    const datagrams = this.#datagrams(() => outlet.close(1008, "too many datagrams"));
+    const door = new UdpDoor(outlet, datagrams, Date.now, client.sid);
+    const line = new Line(door);
+    this.#lines.add(line);
+    line.arm();
+    return {
+      onMessage(message) {
+        door.onMessage(message);
+        line.arm();
+      },
+      onClosed: () => {
+        door.onClosed();
+        line.stop();
+        this.#lines.delete(line);
+      },
+    };
   }
 
   async serve(visit: Visit, socket: WebSocket): Promise<void> {
