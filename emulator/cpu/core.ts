@@ -65,6 +65,7 @@ const STATE = 0x1000;
 const MODEL = STATE + 0x1000;
 const INTR = STATE + 0xb0;
 const NMI = STATE + 0xb4;
+const SMI = STATE + 0xe0;
 const RETIRED = STATE + 0xa8;
 const RIP = STATE + 0x98;
 
@@ -82,6 +83,10 @@ export interface CoreExports {
   reload(): void;
   /** The display's memory answers at an address, the legacy window for so many bytes of it from `bank` on (-1: the board). */
   placeVideo(at: number, size: number, window: number, bank: number): void;
+  /** Address bit 20 is let through (1) or is 0. */
+  setA20(open: number): void;
+  /** A0000h-BFFFFh are RAM: 1 in system-management mode, 3 always, 0 never. */
+  setSmram(open: number): void;
   /** Stores to video memory are noted anew. */
   watchVideo(): void;
   /** Runs the one instruction at RIP, holding external interrupts back; RunExit. */
@@ -210,6 +215,18 @@ export class Cpu {
   }
   raiseNmi(): void {
     this.#words[NMI >> 2] = 1;
+  }
+  /** A system-management interrupt; one waits while another is being handled. */
+  raiseSmi(): void {
+    this.#words[SMI >> 2] = 1;
+  }
+  /** The chipset's gate of address bit 20. */
+  setA20(open: boolean): void {
+    this.#core.setA20(open ? 1 : 0);
+  }
+  /** When A0000h-BFFFFh are the RAM of system-management mode rather than the display's. */
+  setSmram(open: "never" | "managing" | "always"): void {
+    this.#core.setSmram({ never: 0, managing: 1, always: 3 }[open]);
   }
 }
 

@@ -95,7 +95,8 @@ export function cpuidPlace(feature: Feature): { readonly word: number; readonly 
 /** Instructions by the feature they came with. The long NOPs have no bit of their own: they came with CMOV (SDM 2B NOP). */
 const mnemonics: Partial<Record<Feature, string>> = {
   i486: "BSWAP CMPXCHG XADD INVD WBINVD INVLPG",
-  cpuid: "CPUID",
+  // System-management mode came with the later 486.
+  cpuid: "CPUID RSM",
   tsc: "RDTSC",
   msr: "RDMSR WRMSR",
   cx8: "CMPXCHG8B",

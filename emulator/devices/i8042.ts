@@ -25,6 +25,8 @@ export interface I8042Options {
   readonly irq: IrqLine;
   readonly mouseIrq: IrqLine;
   readonly onReset: () => void;
+  /** Bit 1 of the output port. */
+  readonly onA20: (open: boolean) => void;
 }
 
 export class I8042 {
@@ -137,6 +139,7 @@ export class I8042 {
     if (command === 0x60) this.#control(value & 0x7f);
     else if (command === 0xd1) {
       v.PORT = value;
+      this.#options.onA20((value & 0x02) !== 0);
       if (!(value & 0x01)) this.#options.onReset();
     } else if (command === 0xd2) this.#answer(value);
     else if (command === 0xd3) this.#answer(value, true);

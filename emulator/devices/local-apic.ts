@@ -33,6 +33,7 @@ export interface LocalApicOptions {
   /** The INTR pin of the core. */
   readonly setPin: (asserted: boolean) => void;
   readonly raiseNmi: () => void;
+  readonly raiseSmi: () => void;
   /** The 8259 pair answers when an ExtINT is taken. */
   readonly acknowledgePic: () => number;
   readonly onEoi: (vector: number) => void;
@@ -208,6 +209,7 @@ export class LocalApic {
 
   #accept(mode: number, vector: number, level: boolean): void {
     if (mode === Mode.nmi << 8) return this.#options.raiseNmi();
+    if (mode === Mode.smi << 8) return this.#options.raiseSmi();
     if (mode !== Mode.fixed << 8 && mode !== Mode.lowest << 8) return;
     if (vector < 16) return this.#error(ESR_ILLEGAL_VECTOR.receive);
     if (!this.#active) return;

@@ -12,6 +12,10 @@ export const PM_BASE = 0x600;
 export const PM_TIMER_HERTZ = 3_579_545;
 const NS = 1_000_000_000;
 const Pm1 = { timer: 0x0001, global: 0x0020, powerButton: 0x0100, rtc: 0x0400, wake: 0x8000 } as const;
+/** Advanced power management: ports APMC and APMS, and the bit of DEVACTB that lets a write to APMC raise an SMI (82371AB, "DEVACTB"). */
+const APM = 0xb2;
+const DEVACTB = 0x58;
+const APMC_ENABLE = 1 << 25;
 const SCI_ENABLED = 0x0001;
 const SLEEP_ENABLE = 0x2000;
 /** The value of SLP_TYP that \_S5 in the DSDT names. */
@@ -23,10 +27,13 @@ export interface PowerManagementOptions {
   readonly timers: Timers;
   readonly now: GuestTime;
   readonly onPowerOff: () => void;
+  readonly raiseSmi: () => void;
 }
 
 export class PowerManagement {
   readonly pci: PciFunction;
+  /** APMC and APMS. */
+  readonly apm = new Uint8Array(2);
   readonly #options: PowerManagementOptions;
   readonly #carry;
 
@@ -60,6 +67,7 @@ export class PowerManagement {
     });
     this.pci.set(0x40, 4, PM_BASE | 1);
     this.pci.set(0x80, 1, 1);
+    this.pci.set(DEVACTB, 4, 0, APMC_ENABLE);
     this.#carry = options.timers.create(() => {
       this.registers.values.PM1_STS |= Pm1.timer;
       this.#update();
@@ -68,6 +76,16 @@ export class PowerManagement {
       read: (offset, size) => this.registers.read(offset, size),
       write: (offset, size, value) => this.registers.write(offset, value, size),
     });
+    options.ports.claim(APM, 2, {
+      read: (offset) => this.apm[offset]!,
+      write: (offset, _size, value) => this.#writeApm(offset, value & 0xff),
+    });
+  }
+
+  /** What firmware's handler is asked for goes to APMC; a word for it, to APMS. */
+  #writeApm(offset: number, value: number): void {
+    this.apm[offset] = value;
+    if (offset === 0 && this.pci.read(DEVACTB, 4) & APMC_ENABLE) this.#options.raiseSmi();
   }
 
   /** A short press: the guest's ACPI driver shuts it down (§4.8.2.2.1.1). */

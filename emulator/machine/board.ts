@@ -5,7 +5,7 @@ import { PciBus } from "../bus/pci.ts";
 import type { GuestTime, Timers } from "../bus/timers.ts";
 import type { CpuHost } from "../cpu/core.ts";
 import { acpiTables, type AcpiTables } from "../devices/acpi/tables.ts";
-import { hostBridge, isaBridge, isResetWrite } from "../devices/chipset.ts";
+import { hostBridge, isaBridge, isResetWrite, type SmramOpen } from "../devices/chipset.ts";
 import { FwCfg } from "../devices/fw-cfg.ts";
 import { E1000 } from "../devices/e1000/card.ts";
 import type { NetworkCard, Wire } from "../devices/ethernet/network-card.ts";
@@ -79,6 +79,10 @@ export interface BoardOptions {
   readonly terminal: { readonly columns: number; readonly rows: number };
   readonly setInterruptPin: (asserted: boolean) => void;
   readonly raiseNmi: () => void;
+  /** What firmware needs of the processor; a board without firmware's machinery leaves these out. */
+  readonly raiseSmi?: () => void;
+  readonly setA20?: (open: boolean) => void;
+  readonly setSmram?: (open: SmramOpen) => void;
   readonly onSerial: (byte: number) => void;
   readonly onConsole: (bytes: Uint8Array) => void;
   readonly onPowerOff: () => void;
@@ -108,6 +112,7 @@ export class Board implements CpuHost {
   readonly nics: readonly NetworkCard[];
   readonly #options: BoardOptions;
   #bars = BAR_BASE;
+  #a20 = true;
 
   constructor(options: BoardOptions) {
     this.#options = options;
@@ -120,6 +125,7 @@ export class Board implements CpuHost {
       now,
       setPin: options.setInterruptPin,
       raiseNmi: options.raiseNmi,
+      raiseSmi: () => options.raiseSmi?.(),
       acknowledgePic: () => this.pic.acknowledge(),
       onEoi: (vector) => this.ioApic.endOfInterrupt(vector),
     });
@@ -144,6 +150,7 @@ export class Board implements CpuHost {
       timers,
       now,
       onPowerOff: options.onPowerOff,
+      raiseSmi: () => options.raiseSmi?.(),
     });
     this.firmware = new FwCfg({ ports, memory, files: new Map() });
     ports.claim(0x92, 1, this.#systemControl());
@@ -153,7 +160,8 @@ export class Board implements CpuHost {
       ports,
       onResetControl: (value) => isResetWrite(value) && options.onReset(),
     });
-    this.pci.add(Slot.host, 0, hostBridge());
+    const host = hostBridge((open) => options.setSmram?.(open));
+    this.pci.add(Slot.host, 0, host);
     this.pci.add(Slot.isa, 0, isaBridge());
     this.pci.add(Slot.isa, POWER_FUNCTION, this.power.pci);
     this.pci.add(Slot.display, 0, this.vga.pci);
@@ -242,7 +250,8 @@ export class Board implements CpuHost {
   #inputs(): I8042 {
     const irq = this.lines.wire(Gsi.keyboard);
     const mouseIrq = this.lines.wire(Gsi.mouse);
-    return new I8042({ ports: this.ports, irq, mouseIrq, onReset: this.#options.onReset });
+    const onA20 = (open: boolean): void => this.#gateA20(open);
+    return new I8042({ ports: this.ports, irq, mouseIrq, onReset: this.#options.onReset, onA20 });
   }
 
   #display(): Vga {
@@ -277,11 +286,20 @@ export class Board implements CpuHost {
     if (address >>> 20 === 0xfee) this.localApic.receive(address, data);
   }
 
-  /** Port 92h: bit 0 is the fast reset. A20 is always open. */
+  /** The keyboard controller's output port and port 92h are one gate, which says what was written last. It is open at first. */
+  #gateA20(open: boolean): void {
+    this.#a20 = open;
+    this.#options.setA20?.(open);
+  }
+
+  /** Port 92h: bit 0 is the fast reset, bit 1 opens A20. */
   #systemControl(): Region {
     return {
-      read: () => 0x02,
-      write: (_offset, _size, value) => void (value & 1 && this.#options.onReset()),
+      read: () => (this.#a20 ? 0x02 : 0),
+      write: (_offset, _size, value) => {
+        this.#gateA20((value & 2) !== 0);
+        if (value & 1) this.#options.onReset();
+      },
     };
   }
 }

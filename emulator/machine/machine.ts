@@ -324,7 +324,16 @@ export class Machine {
       nics: (this.#options.nics ?? []).map(({ link, ...nic }) => ({ ...nic, wire: link })),
       terminal: this.#options.terminal ?? { columns: 80, rows: 25 },
       setInterruptPin: (asserted) => this.#setPin(asserted, timers),
-      raiseNmi: () => this.#cpu.raiseNmi(),
+      raiseNmi: () => {
+        this.#cpu.raiseNmi();
+        this.#interrupted();
+      },
+      raiseSmi: () => {
+        this.#cpu.raiseSmi();
+        this.#interrupted();
+      },
+      setA20: (open) => this.#cpu.setA20(open),
+      setSmram: (open) => this.#cpu.setSmram(open),
       onSerial: (byte) => this.#serial.add(byte),
       onConsole: (bytes) => this.#serial.addAll(bytes),
       onPowerOff: () => this.#want("power-off"),
@@ -338,7 +347,10 @@ export class Machine {
   #setPin(asserted: boolean, timers: Timers): void {
     if (timers !== this.#timers) return;
     this.#cpu.setInterruptPin(asserted);
-    if (!asserted) return;
+    if (asserted) this.#interrupted();
+  }
+
+  #interrupted(): void {
     if (this.#inSlice) this.#cpu.stop();
     else this.wake();
   }

@@ -1,5 +1,6 @@
 import { DB, raise } from "./fault";
-import { CS, DR, MODE, RFLAGS, RIP, SEG_BASE } from "./layout";
+import { withdrawBudget } from "./control";
+import { CS, DEBUGCTL, DR, MODE, RFLAGS, RIP, SEG_BASE } from "./layout";
 import { clearWatchHits, watchHits } from "./mmu";
 import { FLAG_RF, MODE_64, MODE_TRACE } from "./mode";
 
@@ -8,7 +9,21 @@ import { FLAG_RF, MODE_64, MODE_TRACE } from "./mode";
  * data breakpoints and single steps one trap after it. Data breakpoints are noticed by mmu.ts.
  */
 const DR6: usize = DR + 48, DR7: usize = DR + 56;
-const SINGLE_STEP: u64 = 0x4000, GENERAL_DETECT: u64 = 0x2000;
+const SINGLE_STEP: u64 = 0x4000, TASK_SWITCH: u64 = 0x8000, GENERAL_DETECT: u64 = 0x2000;
+const BTF: u64 = 2;
+
+/** TF traps only after branches (SDM 3B §17.4.3). A branch to the instruction behind it does not count as one here. */
+export function branchesOnly(): bool { return (load<u64>(DEBUGCTL) & BTF) != 0; }
+
+/** The new task's TSS has the T bit: #DB before its first instruction (SDM 3B §17.3.1.5). The run loop delivers it at once. */
+export let taskTrap: bool = false;
+export function wantTaskTrap(): void { taskTrap = true; withdrawBudget(); }
+export function forgetTaskTrap(): void { taskTrap = false; }
+export function trapTask(): void {
+  taskTrap = false;
+  store<u64>(DR6, load<u64>(DR6) | TASK_SWITCH);
+  raiseDebug();
+}
 
 /** #DB, whose handler may use the debug registers: DR7.GD is cleared on the way (SDM 3B §17.2.4). */
 export function raiseDebug(): void {

@@ -3,7 +3,7 @@ import { AC, clearFault, DB, DE, DF, fault, faultCode, faultVector, GP, NP, PF, 
 import { getRflags, setRflags } from "./flags";
 import { closeStack, openCurrentStack, openStack, push, skip, STACK_16, STACK_32, STACK_64, stackTop } from "./frames";
 import {
-  CPL, CS, DS, ES, FS, GS, HALTED, IDTR, RIP, RSP, SEG_ATTRIBUTES, SEG_BASE, SEG_LIMIT, SEG_SELECTOR, SS, TR,
+  CPL, CS, DEBUGCTL, DS, ES, FS, GS, HALTED, IDTR, RIP, RSP, SEG_ATTRIBUTES, SEG_BASE, SEG_LIMIT, SEG_SELECTOR, SS, TR,
 } from "./layout";
 import { selectBank } from "./memory";
 import { systemRead } from "./mmu";
@@ -29,10 +29,13 @@ const EXCEPTION: u32 = 0, EXTERNAL: u32 = 1, SOFTWARE: u32 = 2, ICEBP: u32 = 3;
 /** 1 after a fault while a double fault was delivered: the machine shuts down. */
 export let tripleFault: u32 = 0;
 export function clearTripleFault(): void { tripleFault = 0; }
+/** What cannot go on: RSM to a state that is none (SDM 3C, "System Management Mode"). */
+export function shutDown(): void { tripleFault = 1; }
 
 /** NMI is held back from its delivery until the next IRET (SDM 3A §6.7.1). */
 export let nmiBlocked: bool = false;
 export function endNmi(): void { nmiBlocked = false; }
+export function blockNmi(blocked: bool): void { nmiBlocked = blocked; }
 
 // The event under delivery.
 let vector: u32 = 0, errorCode: u32 = 0, source: u32 = 0, ext: u32 = 0;
@@ -87,6 +90,8 @@ function deliver(): void {
   else if (longMode()) deliverLong();
   else deliverProtected();
   if (fault) { selectBank(load<u32>(CPL)); return; }
+  // Debug exceptions end the tracing of branches (SDM 3B §17.4.3).
+  if (vector == DB) store<u64>(DEBUGCTL, 0);
   store<u32>(HALTED, 0);
   disarmMonitor();
   clearInterruptShadow();

@@ -29,7 +29,7 @@ export function reset(ramBytes: u32): void {
 
 export function stop(): void { stopRequested = true; withdrawBudget(); }
 
-export { placeVideo, watchVideo } from "./mmu";
+export { placeVideo, setA20, setSmram, watchVideo } from "./mmu";
 
 /** Guest RAM changed under the core. */
 export function invalidate(address: u32, length: u32): void { invalidateCode(address, length); }

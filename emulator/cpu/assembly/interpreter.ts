@@ -28,16 +28,18 @@ import {
 import { addressStep, wideLinear } from "./addressing";
 import { crossInstruction, enter, poolGeneration, stepOnce } from "./blocks";
 import { budget, grant, granted, repeatAgain, spend, stopRequested, syncRetired } from "./control";
-import { debugTrap, instructionBreak, keepResuming, stepSwallowed } from "./debug";
+import { branchesOnly, debugTrap, instructionBreak, keepResuming, stepSwallowed, taskTrap, trapTask } from "./debug";
 import { armWatch, breakpointCount, breakpointHit, breaksAt, forgetHits, marked, passing, setPassing, watchHit, WATCH_STOP } from "./debugger";
+import { decodedLength } from "./decoder";
 import { deliverException, deliverInterrupt, deliverNmi, nmiBlocked, tripleFault } from "./exceptions";
 import { clearFault, fault, faultVector, GP, NM, nonCanonical, raise, SS_FAULT, UD } from "./fault";
 import { carry, ccDst, condition, IF, less, OP_SUB, overflow, parity, remember, rememberLogic, sign, TF, zero } from "./flags";
 import { acknowledgeInterrupt } from "./host";
-import { ADDRESS, CPL, CR0, CR4, CS, HALTED, HALTED_OPEN, INTR, MODE, NMI, PAGE_LINEAR, RBP, RFLAGS, RIP, RSP, SEG_BASE, UOP_POOL, XCR0 } from "./layout";
+import { ADDRESS, CPL, CR0, CR4, CS, HALTED, HALTED_OPEN, IN_SMM, INTR, MODE, NMI, PAGE_LINEAR, RBP, RFLAGS, RIP, RSP, SEG_BASE, SMI, UOP_POOL, XCR0 } from "./layout";
 import { commit, readable, selectBank, storable, tlbRead, tlbSlot, tlbWrite, writable } from "./memory";
 import { canonical, clearInterruptShadow, CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXSAVE, interruptShadow, MODE_64, MODE_TRACE } from "./mode";
 import { ADC, ADD, AND, CMP, compute, decrement, increment, multiply32, multiply64, OR, shiftLeft, shiftRight, shiftRightSigned, storeRegister, SBB, SUB, TEST, writesBack, XOR } from "./operations";
+import { enterManagement } from "./smm";
 import { imm, linear, reg, rm } from "./uop";
 
 // ------------------------------------------------------------------------------------------------ inlined operations
@@ -232,7 +234,7 @@ function callEnd(u: usize): usize {
 }
 /** Whether an interrupt can be taken now. */
 // @ts-ignore: decorator
-@inline function pending(): bool { return (load<u32>(NMI) != 0 && !nmiBlocked) || (load<u32>(INTR) != 0 && (load<u64>(RFLAGS) & IF) != 0); }
+@inline function pending(): bool { return (load<u32>(NMI) != 0 && !nmiBlocked) || (load<u32>(SMI) != 0 && !load<u32>(IN_SMM)) || (load<u32>(INTR) != 0 && (load<u64>(RFLAGS) & IF) != 0); }
 
 /** CR0.EM and CR0.TS (SDM 3A tables 13-1, 2-2); CR4.OSFXSR for SSE. */
 function checkExtension(kind: u32): bool {
@@ -549,7 +551,9 @@ const EXIT_BUDGET: u32 = 0, EXIT_HALTED: u32 = 1, EXIT_TRIPLE_FAULT: u32 = 2, EX
 /** Delivers what waits; false while the processor is halted and nothing does. */
 function acceptInterrupt(): bool {
   if (!interruptShadow) {
-    if (load<u32>(NMI) && !nmiBlocked) { store<u32>(NMI, 0); store<u32>(HALTED, 0); deliverNmi(); }
+    // SMI before NMI before what is maskable (SDM 3A table 6-2).
+    if (load<u32>(SMI) && !load<u32>(IN_SMM)) enterManagement();
+    else if (load<u32>(NMI) && !nmiBlocked) { store<u32>(NMI, 0); store<u32>(HALTED, 0); deliverNmi(); }
     else if (load<u32>(INTR) && (load<u64>(RFLAGS) & IF)) {
       const vector = acknowledgeInterrupt();
       if (vector >= 0) { store<u32>(HALTED, 0); deliverInterrupt(vector); }
@@ -562,6 +566,12 @@ function acceptInterrupt(): bool {
 function ripLinear(): u64 {
   const rip = load<u64>(RIP);
   return load<u32>(MODE) & MODE_64 ? rip : (load<u64>(CS, SEG_BASE) + rip) & 0xffffffff;
+}
+
+/** RIP behind the instruction that was decoded last, which was at `rip`. */
+function behind(rip: u64): u64 {
+  const end = rip + decodedLength;
+  return load<u32>(MODE) & MODE_64 ? end : end & 0xffffffff;
 }
 
 /** Set by a debugger that steps. */
@@ -589,6 +599,7 @@ export function run(instructions: u32): u32 {
     // A handler that faults at once retires nothing: such a loop must end the slice too.
     if (fault && faultVector == WATCH_STOP) { clearFault(); selectBank(load<u32>(CPL)); setPassing(true); }
     if (fault) { deliverException(); spend(4); }
+    if (taskTrap) { trapTask(); continue; }
     if (tripleFault) { exit = EXIT_TRIPLE_FAULT; break; }
     if (watchHit >= 0) { exit = EXIT_WATCHPOINT; break; }
     if (budget <= 0) { exit = breakpointHit ? EXIT_BREAKPOINT : stopRequested ? EXIT_STOPPED : EXIT_BUDGET; break; }
@@ -597,11 +608,11 @@ export function run(instructions: u32): u32 {
     const shadow = interruptShadow, trace = (load<u64>(RFLAGS) & TF) != 0;
     clearInterruptShadow();
     // After STI only a waiting interrupt needs the exact place.
-    const one = alone || passing || shadow == 2 || (shadow && (load<u32>(INTR) | load<u32>(NMI))) || trace || (load<u32>(MODE) & MODE_TRACE) != 0;
+    const one = alone || passing || shadow == 2 || (shadow && (load<u32>(INTR) | load<u32>(NMI) | load<u32>(SMI))) || trace || (load<u32>(MODE) & MODE_TRACE) != 0;
     if ((load<u32>(MODE) & MODE_TRACE) && instructionBreak(shadow == 2)) continue;
     // What runs alone is not looked up in blocks, and blocks alone know of breakpoints.
     if (one && !alone && !passing && breakpointCount && breaksAt(ripLinear())) continue;
-    const retired = granted - budget;
+    const retired = granted - budget, rip = load<u64>(RIP);
     armWatch(!passing);
     stepOnce(one);
     execute();
@@ -610,8 +621,9 @@ export function run(instructions: u32): u32 {
     if (passing) { setPassing(false); if (fault) forgetHits(); }
     if (!one || fault) continue;
     // Each element of a repeated string instruction is followed by the traps that it caused (SDM 3B §17.3.1.4).
-    if (granted - budget == retired) { keepResuming(); debugTrap(trace); }
-    else if (interruptShadow != 2) debugTrap(trace && !stepSwallowed);
+    const single = trace && (!branchesOnly() || load<u64>(RIP) != behind(rip));
+    if (granted - budget == retired) { keepResuming(); debugTrap(single); }
+    else if (interruptShadow != 2) debugTrap(single && !stepSwallowed);
   }
   syncRetired(0);
   return exit;

@@ -55,6 +55,11 @@ export const MODE: usize = STATE + 0xc8;
 export const VIDEO_AT: usize = STATE + 0xd0, VIDEO_SIZE: usize = STATE + 0xd4;
 /** u32 each: bytes from A0000h that are the display's and not RAM; where in its memory they lie, or all ones: the board answers. */
 export const VIDEO_WINDOW: usize = STATE + 0xd8, VIDEO_BANK: usize = STATE + 0xdc;
+/**
+ * System-management mode, u32 each: an SMI waits (set by the board); 1 while in it; which accesses to A0000h-BFFFFh the chipset
+ * sends to RAM (1: those in this mode, 3: all); SMBASE.
+ */
+export const SMI: usize = STATE + 0xe0, IN_SMM: usize = STATE + 0xe4, SMRAM: usize = STATE + 0xe8, SMBASE: usize = STATE + 0xec;
 
 /**
  * Segment registers: ES CS SS DS FS GS, then LDTR and TR, 32 bytes each: u16 selector @0, u16 attributes @2
@@ -79,6 +84,8 @@ export const TSC_OFFSET: usize = STATE + 0x2d8, TSC_AUX: usize = STATE + 0x2e0, 
 export const MTRR: usize = STATE + 0x300;
 /** IA32_TSC_DEADLINE as the guest wrote it; 0 when disarmed. */
 export const TSC_DEADLINE: usize = STATE + 0x3e0;
+/** IA32_DEBUGCTL: bit 0 LBR, bit 1 BTF. */
+export const DEBUGCTL: usize = STATE + 0x3e8;
 
 /** XMM0-15, 32 bytes apart so that the upper YMM halves have their place. */
 export const XMM: usize = STATE + 0x400;

@@ -4,12 +4,12 @@ import { pageWatched, watchpointCount, watchStops } from "./debugger";
 import { AC, fault, GP, PF, raise, raiseNonCanonical } from "./fault";
 import { mmioRead, mmioWrite } from "./host";
 import {
-  A20, CODE_BITMAP, CR0, CR2, CR3, CR4, DR, EFER, MODE, RAM_BASE, RAM_SIZE, READ_SCRATCH, RFLAGS, TLB_BANK_BYTES, TLB_BASE,
+  A20, CODE_BITMAP, CR0, CR2, CR3, CR4, DR, EFER, IN_SMM, MODE, RAM_BASE, RAM_SIZE, READ_SCRATCH, RFLAGS, SMRAM, TLB_BANK_BYTES, TLB_BASE,
   TLB_BYTES, TLB_ENTRIES, VIDEO_AT, VIDEO_BANK, VIDEO_DIRTY, VIDEO_SIZE, VIDEO_WINDOW, WRITE_SCRATCH,
 } from "./layout";
 import { alignmentChecked, selectBank, tlbExecute, tlbRead, tlbSlot, tlbWrite } from "./memory";
 import {
-  canonical, CR0_PG, CR0_WP, CR4_PAE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_LMA, EFER_NXE, FLAG_AC, MODE_64,
+  canonical, CR0_PG, CR0_WP, CR4_DE, CR4_PAE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_LMA, EFER_NXE, FLAG_AC, MODE_64,
 } from "./mode";
 import { has } from "./model";
 
@@ -103,6 +103,8 @@ function walk(linear: u64, access: u32): bool {
 }
 function placeOf(physical: u64): u64 {
   const ram = <u64>load<u32>(RAM_SIZE);
+  // SMRAM lies behind the legacy window.
+  if (physical - WINDOW_AT < 0x20000 && (load<u32>(SMRAM) & (load<u32>(IN_SMM) ? 1 : 2))) return physical;
   if (physical - WINDOW_AT < <u64>load<u32>(VIDEO_WINDOW)) {
     const bank = load<u32>(VIDEO_BANK);
     return bank == <u32>-1 ? OUTSIDE | physical : ram + bank + (physical - WINDOW_AT);
@@ -292,6 +294,10 @@ export function invalidatePage(linear: u64): void {
     if (shift > 12 && (load<u64>(slot) >> shift) == (linear >> shift)) store<u64>(slot, INVALID);
   }
 }
+
+/** Whether address bit 20 is let through, and which accesses below 1 MiB are SMRAM's (layout.ts), from now on. */
+export function setA20(open: u32): void { if (open != load<u32>(A20)) { store<u32>(A20, open); flushTlb(false); } }
+export function setSmram(open: u32): void { if (open != load<u32>(SMRAM)) { store<u32>(SMRAM, open); flushTlb(false); } }
 
 /** The display's memory, or the legacy window on it, answers somewhere else from now on. */
 export function placeVideo(at: u32, size: u32, window: u32, bank: u32): void {
@@ -504,6 +510,17 @@ function watched(linear: u64): bool {
     if (((control >> (i * 2)) & 3) && ((control >> (16 + i * 4)) & 1) && ((load<u64>(DR + (i << 3)) ^ linear) & ~0xfff) == 0) return true;
   }
   return false;
+}
+
+/** The same for a port, where CR4.DE gives breakpoints on them: the kind 2 (SDM 3B §17.2.4). */
+export function checkPort(port: u32, size: u32): void {
+  const control = dr7();
+  if (!(control & 0xff) || !(load<u64>(CR4) & CR4_DE)) return;
+  for (let i: u32 = 0; i < 4; i++) {
+    if (!((control >> (i * 2)) & 3) || ((control >> (16 + i * 4)) & 3) != 2) continue;
+    const length = ((control >> (18 + i * 4)) & 3) + 1, start = load<u32>(DR + (i << 3)) & ~(length - 1);
+    if (port < start + length && start < port + size) watchHits |= 1 << i;
+  }
 }
 
 /** Records hits of an access of `kind` 1 (write) or 3 (read or write), SDM 3B §17.2.4, §17.2.5. */

@@ -5,7 +5,7 @@ import { syncRetired } from "./control";
 import { GP, raise } from "./fault";
 import { tsc, writeApicBase, writeTscDeadline } from "./host";
 import {
-  APIC_BASE, CR0, CSTAR, EFER, FMASK, FS, GS, KERNEL_GS_BASE, LSTAR, MISC_ENABLE, MODEL_EFER, MTRR, PAT, RAX, RCX, RDX, SEG_BASE, STAR, SYSENTER_CS, SYSENTER_EIP,
+  APIC_BASE, CR0, CSTAR, DEBUGCTL, EFER, FMASK, FS, GS, KERNEL_GS_BASE, LSTAR, MISC_ENABLE, MODEL_EFER, MTRR, PAT, RAX, RCX, RDX, SEG_BASE, STAR, SYSENTER_CS, SYSENTER_EIP,
   SYSENTER_ESP, TSC_AUX, TSC_DEADLINE, TSC_OFFSET,
 } from "./layout";
 import { flushTlb } from "./mmu";
@@ -20,7 +20,7 @@ import { isX2apic, mayBecome, readX2apic, writeX2apic, x2apicValue } from "./x2a
  */
 const PLATFORM_ID: u32 = 0x17, TIME_STAMP: u32 = 0x10, APICBASE: u32 = 0x1b, FEATURE_CONTROL: u32 = 0x3a, TSC_ADJUST: u32 = 0x3b;
 const BIOS_UPDATE: u32 = 0x79, BIOS_SIGN_ID: u32 = 0x8b, PLATFORM_INFO: u32 = 0xce, MTRRCAP: u32 = 0xfe, ARCH_CAPABILITIES: u32 = 0x10a;
-const PERF_STATUS: u32 = 0x198, PERF_CTL: u32 = 0x199, DEBUGCTL: u32 = 0x1d9, MTRR_FIRST: u32 = 0x200, MTRR_DEFAULT: u32 = 0x2ff, DEADLINE: u32 = 0x6e0;
+const PERF_STATUS: u32 = 0x198, PERF_CTL: u32 = 0x199, DEBUG_CONTROL: u32 = 0x1d9, MTRR_FIRST: u32 = 0x200, MTRR_DEFAULT: u32 = 0x2ff, DEADLINE: u32 = 0x6e0;
 
 /**
  * IA32_ARCH_CAPABILITIES: an in-order interpreter has none of the speculation flaws. RDCL, L1D flush at VM entry, SSB, MDS,
@@ -47,6 +47,7 @@ function wordOf(index: u32): usize {
     case 0x176: return SYSENTER_EIP;
     case 0x277: return PAT;
     case 0x1a0: return MISC_ENABLE;
+    case DEBUG_CONTROL: return DEBUGCTL;
     case MTRR_DEFAULT: return MTRR;
     default: return mtrrWord(index);
   }
@@ -106,7 +107,7 @@ export function rdmsr(u: usize): void {
     case MTRRCAP: value = 0x508; break;
     case ARCH_CAPABILITIES: value = IMMUNE; break;
     // Machine check: the architecture without a bank. The rest exist and read as 0.
-    case 0x179: case 0x17a: case 0: case 1: case PLATFORM_ID: case 0x2a: case 0x34: case DEBUGCTL: case 0x119: case 0x1a4: break;
+    case 0x179: case 0x17a: case 0: case 1: case PLATFORM_ID: case 0x2a: case 0x34: case 0x119: case 0x1a4: break;
     default: raise(GP, 0); return;
   }
   store<u64>(RAX, value & 0xffffffff);
@@ -131,7 +132,7 @@ export function wrmsr(u: usize): void {
     case DEADLINE: setDeadline(value); break;
     case APICBASE: setApicBase(value); break;
     case 0xc0000080: setEfer(value); break;
-    case 0: case 1: case 0x17a: case BIOS_UPDATE: case BIOS_SIGN_ID: case PERF_CTL: case DEBUGCTL: case 0x1a4: case 0x119: break;
+    case 0: case 1: case 0x17a: case BIOS_UPDATE: case BIOS_SIGN_ID: case PERF_CTL: case 0x1a4: case 0x119: break;
     default: raise(GP, 0);
   }
 }
@@ -142,6 +143,8 @@ function acceptable(index: u32, value: u64): bool {
     case 0xc0000082: case 0xc0000083: case 0xc0000100: case 0xc0000101: case 0xc0000102: case 0x175: case 0x176: return canonical(value);
     case 0xc0000103: case 0xc0000084: return !(value >> 32);
     case 0x277: return typesValid(value, true);
+    // LBR, whose records are not kept, and BTF.
+    case DEBUG_CONTROL: return !(value & ~3);
     case MTRR_DEFAULT: return !(value & ~0xcff) && typesValid(value & 0xff, false);
     default:
       if (index >= MTRR_FIRST && index < MTRR_FIRST + 16) return index & 1 ? !(value & 0xffffff80000007ff) : !(value & 0xffffff8000000f00) && typesValid(value & 0xff, false);

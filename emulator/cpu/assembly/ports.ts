@@ -4,7 +4,7 @@ import { fault, GP, raise } from "./fault";
 import { ioRead, ioWrite } from "./host";
 import { CPL, INTR, RAX, RCX, RDI, RDX, RFLAGS, RSI, SEG_ATTRIBUTES, SEG_BASE, SEG_LIMIT, TR } from "./layout";
 import { commit, readable, writable } from "./memory";
-import { systemRead } from "./mmu";
+import { checkPort, systemRead, watchHits } from "./mmu";
 import { FLAG_DF, iopl, protectedMode, virtual8086 } from "./mode";
 import { imm, operandBytes, prefixes, PREFIX_REP, PREFIX_REPNE } from "./uop";
 
@@ -27,6 +27,7 @@ export function portAllowed(port: u32, bytes: u32): bool {
 
 function input(port: u32, bytes: u32): void {
   if (!portAllowed(port, bytes)) return;
+  checkPort(port, bytes);
   const value = ioRead(port, bytes);
   if (bytes == 1) store<u8>(RAX, <u8>value);
   else if (bytes == 2) store<u16>(RAX, <u16>value);
@@ -34,6 +35,7 @@ function input(port: u32, bytes: u32): void {
 }
 function output(port: u32, bytes: u32): void {
   if (!portAllowed(port, bytes)) return;
+  checkPort(port, bytes);
   const value = load<u32>(RAX);
   ioWrite(port, bytes, bytes == 1 ? value & 0xff : bytes == 2 ? value & 0xffff : value);
 }
@@ -76,6 +78,7 @@ function transfer(u: usize, into: bool, bytes: u32, mask: u64): bool {
     if (!p) return false;
     ioWrite(dx(), bytes, bytes == 1 ? <u32>load<u8>(p) : bytes == 2 ? <u32>load<u16>(p) : load<u32>(p));
   }
+  checkPort(dx(), bytes);
   advance(register, load<u64>(RFLAGS) & FLAG_DF ? <u64>-<i64>bytes : <u64>bytes, mask);
   return true;
 }
@@ -89,7 +92,7 @@ function string(u: usize, into: bool): void {
     if (!transfer(u, into, bytes, mask)) return;
     advance(RCX, -1, mask);
     spend(1);
-    if ((load<u64>(RCX) & mask) && (budget <= 0 || load<u32>(INTR))) { repeatAgain = true; return; }
+    if ((load<u64>(RCX) & mask) && (budget <= 0 || load<u32>(INTR) || watchHits)) { repeatAgain = true; return; }
   }
 }
 export function ins(u: usize): void { string(u, true); }

@@ -1,10 +1,11 @@
 import { HAS_MONITOR } from "../../../build/generated/cpu/features";
+import { forgetTaskTrap } from "./debug";
 import { clearFault } from "./fault";
 import { setArithmetic } from "./flags";
 import { clearTripleFault, endNmi } from "./exceptions";
 import {
   A20, APIC_BASE, CR0, CS, DR, FCW, FTW, GDTR, IDTR, LDTR, MISC_ENABLE, MODEL_SIGNATURE, MTRR, MXCSR, PAT, RAM_SIZE, RDX, RFLAGS,
-  RIP, SEG_ATTRIBUTES, SEG_BASE, SEG_LIMIT, SEG_SELECTOR, SEGMENTS, STATE, TR, XCR0,
+  RIP, SEG_ATTRIBUTES, SEG_BASE, SEG_LIMIT, SEG_SELECTOR, SEGMENTS, SMBASE, STATE, TR, XCR0,
 } from "./layout";
 import { has } from "./model";
 import { flushTlb } from "./mmu";
@@ -15,6 +16,7 @@ export function resetState(ramBytes: u32): void {
   memory.fill(STATE, 0, 0x700);
   store<u32>(RAM_SIZE, ramBytes);
   store<u32>(A20, 1);
+  store<u32>(SMBASE, 0x30000);
   store<u64>(RDX, load<u32>(MODEL_SIGNATURE));
   store<u64>(RIP, 0xfff0);
   store<u64>(RFLAGS, 2);
@@ -41,6 +43,7 @@ export function resetState(ramBytes: u32): void {
   store<u64>(APIC_BASE, 0xfee00900);
   clearFault();
   clearTripleFault();
+  forgetTaskTrap();
   clearInterruptShadow();
   endNmi();
   setCpl(0);

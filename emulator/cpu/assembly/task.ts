@@ -1,3 +1,4 @@
+import { wantTaskTrap } from "./debug";
 import { GP, NP, raise, SS_FAULT, TS } from "./fault";
 import { getRflags, setRflags } from "./flags";
 import {
@@ -13,7 +14,7 @@ import {
 
 /**
  * Hardware task switches (SDM 3A §7.3). Up to the commit point a fault leaves the old task as it was; after it, faults
- * belong to the new task. Not modelled: the T bit's debug trap.
+ * belong to the new task.
  */
 export const TASK_JMP: u32 = 0, TASK_CALL: u32 = 1, TASK_IRET: u32 = 2;
 /** An exception or interrupt through a task gate: nests as CALL does. */
@@ -46,7 +47,10 @@ export function switchTask(selector: u32, reason: u32, ext: u32): bool {
   taskEntered = true;
   setSegment(TR, selector, target | 0x0000020000000000);
   store<u64>(CR0, load<u64>(CR0) | CR0_TS);
-  return loadNewTask(wide, nests);
+  if (!loadNewTask(wide, nests)) return false;
+  // The T bit of a 32-bit TSS (SDM 3A figure 7-2).
+  if (wide && (load<u8>(IMAGE + 100) & 1)) wantTaskTrap();
+  return true;
 }
 
 function readImage(base: u64, size: u32): bool {

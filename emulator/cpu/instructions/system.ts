@@ -77,6 +77,7 @@ const transfers: readonly Instruction[] = [
   op("CF",            "IRET",           "iret",           "OSZAPC", "ends-block"),
   op("0F 05",         "SYSCALL",        "syscall",        "-", "ends-block"),
   op("0F 07",         "SYSRET",         "sysret",         "OSZAPC", "ends-block"),
+  op("0F AA",         "RSM",            "rsm",            "OSZAPC", "ends-block"),
   op("0F 34",         "SYSENTER",       "sysenter",       "-", "ends-block"),
   op("0F 35",         "SYSEXIT",        "sysexit",        "-", "ends-block"),
 ];

@@ -8,11 +8,13 @@ import { BenchBoard } from "../../support/bench-board.ts";
 function keyboardBench() {
   const board = new BenchBoard();
   let resets = 0;
+  const gates: boolean[] = [];
   const { keyboard, mouse } = new I8042({
     ports: board.ports,
     irq: board.lines.wire(1),
     mouseIrq: board.lines.wire(12),
     onReset: () => resets++,
+    onA20: (open) => gates.push(open),
   });
   const answers = (): number[] => {
     const bytes = [];
@@ -27,7 +29,7 @@ function keyboardBench() {
     }
     return answers();
   };
-  return { board, keyboard, mouse, answers, tell, resets: () => resets };
+  return { board, keyboard, mouse, answers, tell, gates, resets: () => resets };
 }
 
 test("8042: Linux's questions are answered", () => {
@@ -148,4 +150,23 @@ test("the chipset is an i440FX and a PIIX3 with several functions; CF9 resets on
     0x70008086, 0x80, 0x0d0c0b0a,
   ]);
   expect([isResetWrite(0x02), isResetWrite(0x06)]).toEqual([false, true]);
+});
+
+test("8042: bit 1 of the output port is the gate of A20", () => {
+  const { board, gates } = keyboardBench();
+  for (const value of [0xdd, 0xdf]) {
+    board.out(0x64, 0xd1);
+    board.out(0x60, value);
+  }
+  expect(gates).toEqual([false, true]);
+});
+
+test("chipset: SMRAM opens to system-management mode or to all, until it is locked", () => {
+  const seen: string[] = [];
+  const host = hostBridge((open) => seen.push(open));
+  for (const value of [0x4a, 0x0a, 0x02, 0x5a, 0x4a]) host.write(0x72, 1, value);
+  host.write(0x59, 1, 0x10);
+  // Locked: D_OPEN is gone and nothing changes it.
+  expect(seen).toEqual(["always", "managing", "never", "managing", "managing"]);
+  expect(host.read(0x72, 1)).toBe(0x1a);
 });

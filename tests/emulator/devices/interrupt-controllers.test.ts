@@ -84,13 +84,14 @@ test("8259: automatic EOI and rotation", () => {
 function apicBench({ lateNs = 0 } = {}) {
   const board = new BenchBoard();
   let late = 0;
-  const state = { pin: false, nmis: 0, eois: [] as number[] };
+  const state = { pin: false, nmis: 0, smis: 0, eois: [] as number[] };
   const apic = new LocalApic({
     mmio: board.mmio,
     timers: board.timers,
     now: () => board.now() + (late += lateNs),
     setPin: (asserted) => (state.pin = asserted),
     raiseNmi: () => state.nmis++,
+    raiseSmi: () => state.smis++,
     acknowledgePic: () => 0x30,
     onEoi: (vector) => state.eois.push(vector),
   });

@@ -203,14 +203,16 @@ test("HPET: a level interrupt stays until its status bit is written", () => {
 function powerBench() {
   const board = new BenchBoard();
   let off = 0;
+  let smis = 0;
   const power = new PowerManagement({
     ports: board.ports,
     irq: board.lines.wire(9),
     timers: board.timers,
     now: board.now,
     onPowerOff: () => off++,
+    raiseSmi: () => smis++,
   });
-  return { board, power, off: () => off };
+  return { board, power, off: () => off, smis: () => smis };
 }
 
 test("power: the PM timer counts at 3.579545 MHz in 24 bits", () => {
@@ -239,4 +241,14 @@ test("power: only SLP_EN with the type of S5 turns the machine off", () => {
   expect(off()).toBe(0);
   board.out(PM_BASE + 4, 0x2000 | (5 << 10), 2);
   expect(off()).toBe(1);
+});
+
+test("power: a write to APMC is an SMI where DEVACTB lets it be, and both ports keep their byte", () => {
+  const { board, power, smis } = powerBench();
+  board.out(0xb2, 0x12);
+  expect(smis()).toBe(0);
+  power.pci.write(0x58, 4, 1 << 25);
+  board.out(0xb3, 0x34);
+  board.out(0xb2, 0x56);
+  expect([smis(), board.in(0xb2), board.in(0xb3)]).toEqual([1, 0x56, 0x34]);
 });

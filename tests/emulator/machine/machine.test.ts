@@ -193,6 +193,35 @@ describe.skipIf(!core)(`a machine (${CORE} is built)`, () => {
     }
   });
 
+  test("a guest asks its firmware: an SMI by port B2h runs the handler, and RSM goes on behind the OUT", async () => {
+    const program = new GuestProgram();
+    // At 38000h in 16-bit code: mov dx, 3F8h; mov al, "s"; out dx, al; rsm.
+    program.store(0x38000, 0xb003f8ba).store(0x38004, 0xaa0fee73);
+    // DEVACTB of function 3 of the ISA bridge.
+    program
+      .print("a")
+      .out(0xb2, 1)
+      .out(0xcf8, 0x80000b58, 4)
+      .out(0xcfc, 1 << 25, 4);
+    const { end, said } = await boot(program.print("b").out(0xb2, 1).print("c").powerOff());
+    expect([await end, said()]).toEqual([{ reason: "power-off" }, "absc"]);
+  });
+
+  test("port 92h and the keyboard controller close and open address bit 20", async () => {
+    const program = new GuestProgram().store(0x700, 0x41);
+    const look = (): GuestProgram => program.printBytes(0x10_0700, 1).print(" ");
+    look();
+    program.out(0x92, 0);
+    look();
+    program.out(0x92, 2);
+    look();
+    program.out(0x64, 0xd1).out(0x60, 0xdd);
+    look();
+    program.out(0x64, 0xd1).out(0x60, 0xdf);
+    const { end, said } = await boot(look().powerOff());
+    expect([await end, said()]).toEqual([{ reason: "power-off" }, "\0 A \0 A \0 "]);
+  });
+
   test("a 64-bit kernel on a processor of 32 bits is refused in words", async () => {
     const { end } = await boot(new GuestProgram().powerOff(), { processor: "pentium3" });
     const failure = { code: "unsupported", feature: "64-bit Linux on a processor pentium3" };
