@@ -10,6 +10,7 @@ import { localDatagrams } from "./gateway/local-datagrams.ts";
 import { Names } from "./gateway/names.ts";
 import { noticeOf } from "./gateway/flow-notice.ts";
 import type { StackHostParts } from "./gateway/stack-host.ts";
+import { Unanswered } from "./gateway/unanswered.ts";
 import { VirgaCarrier } from "./gateway/virga-carrier.ts";
 import type { Dhcp } from "./net/dhcp.ts";
 import { dnsCodes } from "./net/dns-message.ts";
@@ -41,6 +42,7 @@ export class Hall {
   readonly egress: Egress;
   readonly openDatagrams: OpenDatagrams;
   readonly hasUdp: boolean;
+  readonly unanswered: Unanswered;
   readonly limits: { readonly streams: number; readonly aero: AeroOptions };
   readonly #afterTurn: () => void;
   readonly #doh: DohClient;
@@ -73,6 +75,7 @@ export class Hall {
     this.hasUdp = udpRelay !== null;
     const further = this.#datagrams?.open ?? noDatagrams(Date.now);
     this.openDatagrams = this.#counted(localDatagrams(names, Date.now, further));
+    this.unanswered = new Unanswered(settings.VIRGA_EGRESS_UNANSWERED);
     this.limits = {
       streams: 1024,
       aero: {

@@ -31,6 +31,7 @@ export interface PresenceParts {
  */
 export class Presence {
   readonly #parts: PresenceParts;
+  /** A name for as long as the object's memory lasts: a new one says that it has slept. */
   readonly #life = crypto.randomUUID();
   #asking: Promise<readonly HangUp[] | null> | undefined;
   #answer: readonly HangUp[] = [];
@@ -60,7 +61,8 @@ export class Presence {
       name,
       life: this.#life,
       subjects: [...subjects],
-      counts: { ...counts },
+      // One for each life of an object.
+      counts: { ...counts, virga_objects_woken_total: 1 },
       gauges: { ...gauges },
       pings: { ...pings, buckets: [...pings.buckets] },
     };

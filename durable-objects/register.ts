@@ -12,6 +12,8 @@ import { EVERYBODY, Subject } from "./policy/subjects.ts";
 
 /** An object that has said nothing for so long has ended without a word. */
 const FORGET_MS = 7 * 86_400_000;
+/** What is only counted is stored so often: a written row costs as much as six reports. */
+const STORE_MS = 300_000;
 /** Objects that one call hangs up; the caller asks again for the rest. */
 const HANG_UPS_PER_CALL = 200;
 const HANG_UPS_AT_ONCE = 20;
@@ -56,77 +58,102 @@ CREATE TABLE IF NOT EXISTS places (
   PRIMARY KEY (kind, name)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS subjects (
   subject TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (subject, kind, name)) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS totals (name TEXT PRIMARY KEY, value REAL NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS hang_ups (
   subject TEXT PRIMARY KEY, sentence TEXT NOT NULL, until INTEGER) STRICT, WITHOUT ROWID;`;
 
 type Said = Pick<Report, "counts" | "gauges" | "pings">;
-const totalsOf = ({ counts, pings }: Said): Map<string, number> =>
-  new Map([
-    ...Object.entries(counts),
-    ...pings.buckets.map((value, at) => [`ping ${at}`, value] as const),
-    ["ping count", pings.count],
-    ["ping sum", pings.sumMs],
-  ]);
+const nothingSaid: Said = { counts: {}, gauges: {}, pings: noPings() };
+
+/** What is added up, by its name in the totals. */
+const summed = ({ counts, pings }: Said): (readonly [string, number])[] => [
+  ...objectCounters.map((name) => [name, counts[name] ?? 0] as const),
+  ...pings.buckets.map((value, at) => [`ping ${at}`, value] as const),
+  ["ping count", pings.count],
+  ["ping sum", pings.sumMs],
+];
+/** Adds what an object has counted since `before`. */
+function addTo(totals: Map<string, number>, said: Said, before: Said): void {
+  const old = new Map(summed(before));
+  for (const [name, value] of summed(said)) {
+    const more = value - (old.get(name) ?? 0);
+    if (more > 0) totals.set(name, (totals.get(name) ?? 0) + more);
+  }
+}
+
+/** An object as it is known in memory. */
+interface Place {
+  readonly life: string;
+  readonly subjects: string;
+  readonly latest: Said;
+  /** What storage knows of it, whose sums are in the stored totals. */
+  readonly stored: Said;
+  readonly storedAtMs: number;
+}
 
 /**
  * Which tunnels and rooms are open, what they have carried, and whom an operator has hung up. Objects report while they
  * have connections, so that nobody has to wake a sleeping one to count it; the answer says who of their visitors is not
- * wanted. All of it is in storage: nothing is lost on eviction.
+ * wanted. Reports are sums since an object woke, so that storage may lag behind: what eviction takes away from a register
+ * comes again with the next report. Who is there, and who is hung up, is stored at once.
  */
 export class Register extends DurableObject<Env> {
   readonly #sql = this.ctx.storage.sql;
+  readonly #totals: Map<string, number>;
+  /** Objects that have spoken since the register woke, while they have sockets. */
+  readonly #places = new Map<string, Place>();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#sql.exec(schema);
+    const totals = z.array(z.tuple([z.string(), z.number()])).safeParse(ctx.storage.kv.get("totals"));
+    this.#totals = new Map(totals.data ?? []);
   }
 
   /** What is in force against the visitors of this object. */
   report(untrusted: Report): HangUp[] {
     const report = Report.parse(untrusted);
-    const { kind, name, life, subjects } = report;
-    const [last] = this.#sql
-      .exec<{ life: string; said: string }>(
-        "SELECT life, said FROM places WHERE kind = ? AND name = ?",
-        kind,
-        name,
-      )
-      .toArray();
-    this.#count(report, last?.life === life ? (JSON.parse(last.said) as Said) : undefined);
-    this.#sql.exec("DELETE FROM subjects WHERE kind = ? AND name = ?", kind, name);
-    // The row of an object without sockets stays until its memory is gone: its counters may go on.
-    const { counts, gauges, pings } = report;
+    const { kind, name, life, counts, gauges, pings } = report;
+    const key = `${kind} ${name}`;
+    const known = this.#places.get(key) ?? this.#stored(kind, name);
+    // An object that has lost its memory begins at 0 again.
+    if (known && known.life !== life) addTo(this.#totals, known.latest, known.stored);
+    const isSame = known?.life === life;
+    const latest: Said = { counts, gauges, pings };
+    const subjects = report.subjects.join("\n");
+    const stored = isSame ? known.stored : nothingSaid;
+    const isLate = !isSame || Date.now() - known.storedAtMs >= STORE_MS || known.subjects !== subjects;
+    if (isLate) this.#store(report, latest, stored);
+    const storedAtMs = isLate ? Date.now() : known.storedAtMs;
+    if (subjects === "") this.#places.delete(key);
+    else this.#places.set(key, { life, subjects, latest, stored: isLate ? latest : stored, storedAtMs });
+    return this.#inForce().filter(({ subject }) => report.subjects.includes(subject));
+  }
+
+  #stored(kind: string, name: string): Place | undefined {
+    const query = "SELECT life, said FROM places WHERE kind = ? AND name = ?";
+    const [row] = this.#sql.exec<{ life: string; said: string }>(query, kind, name).toArray();
+    if (!row) return undefined;
+    const said = JSON.parse(row.said) as Said;
+    return { life: row.life, subjects: "?", latest: said, stored: said, storedAtMs: 0 };
+  }
+
+  /** The row of an object without sockets stays until it is forgotten: its memory may last and its counters go on. */
+  #store({ kind, name, life, subjects }: Report, latest: Said, stored: Said): void {
+    addTo(this.#totals, latest, stored);
+    this.ctx.storage.kv.put("totals", [...this.#totals]);
+    const said = JSON.stringify(latest);
     this.#sql.exec(
-      "INSERT OR REPLACE INTO places (kind, name, life, seen_at, said) VALUES (?, ?, ?, ?, ?)",
+      "INSERT OR REPLACE INTO places VALUES (?, ?, ?, ?, ?)",
       kind,
       name,
       life,
       Date.now(),
-      JSON.stringify({ counts, gauges, pings } satisfies Said),
+      said,
     );
-    for (const subject of subjects)
-      this.#sql.exec(
-        "INSERT OR IGNORE INTO subjects (subject, kind, name) VALUES (?, ?, ?)",
-        subject,
-        kind,
-        name,
-      );
+    this.#sql.exec("DELETE FROM subjects WHERE kind = ? AND name = ?", kind, name);
+    for (const subject of new Set(subjects))
+      this.#sql.exec("INSERT INTO subjects VALUES (?, ?, ?)", subject, kind, name);
     this.#forget();
-    return this.#inForce().filter(({ subject }) => subjects.includes(subject));
-  }
-
-  /** Adds what an object has counted since it spoke last. */
-  #count(said: Said, last: Said | undefined): void {
-    const before = last ? totalsOf(last) : new Map<string, number>();
-    const known: ReadonlySet<string> = new Set(objectCounters);
-    for (const [name, value] of totalsOf(said)) {
-      const more = value - (before.get(name) ?? 0);
-      if (more <= 0 || !(known.has(name) || name.startsWith("ping "))) continue;
-      const add =
-        "INSERT INTO totals (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = value + ?2";
-      this.#sql.exec(add, name, more);
-    }
   }
 
   #forget(): void {
@@ -149,23 +176,25 @@ export class Register extends DurableObject<Env> {
 
   /** For `/metrics`. */
   tally(): Tally {
+    const totals = new Map(this.#totals);
+    for (const { latest, stored } of this.#places.values()) addTo(totals, latest, stored);
     const counts: Counts = {};
+    for (const name of objectCounters) counts[name] = totals.get(name) ?? 0;
     const pings = noPings();
-    for (const { name, value } of this.#sql.exec<{ name: string; value: number }>(
-      "SELECT name, value FROM totals",
-    )) {
-      if (name === "ping count") pings.count = value;
-      else if (name === "ping sum") pings.sumMs = value;
-      else if (name.startsWith("ping ")) pings.buckets[Number(name.slice(5))] = value;
-      else counts[name as keyof Counts] = value;
-    }
+    pings.buckets = pings.buckets.map((_, at) => totals.get(`ping ${at}`) ?? 0);
+    pings.count = totals.get("ping count") ?? 0;
+    pings.sumMs = totals.get("ping sum") ?? 0;
     const gauges: Gauges = {};
-    for (const name of objectGauges) {
-      const query = "SELECT COALESCE(SUM(json_extract(said, ?)), 0) AS sum FROM places";
-      gauges[name] = this.#sql.exec<{ sum: number }>(query, `$.gauges.${name}`).one().sum;
+    let objects = 0;
+    type Row = { kind: string; name: string; said: string };
+    const open =
+      "SELECT kind, name, said FROM places WHERE (kind, name) IN (SELECT kind, name FROM subjects)";
+    for (const { kind, name, said } of this.#sql.exec<Row>(open)) {
+      objects++;
+      const { gauges: known } = this.#places.get(`${kind} ${name}`)?.latest ?? (JSON.parse(said) as Said);
+      for (const gauge of objectGauges) gauges[gauge] = (gauges[gauge] ?? 0) + (known[gauge] ?? 0);
     }
-    const query = "SELECT COUNT(DISTINCT kind || name) AS objects FROM subjects";
-    return { counts, gauges, pings, objects: this.#sql.exec<{ objects: number }>(query).one().objects };
+    return { counts, gauges, pings, objects };
   }
 
   /** Objects with visitors, those that spoke last first; of one subject, or all. */
@@ -176,7 +205,7 @@ export class Register extends DurableObject<Env> {
     type Row = { kind: string; name: string; seenAtMs: number; said: string };
     return Array.from(this.#sql.exec<Row>(query, subject), ({ said, ...place }) => ({
       ...place,
-      gauges: (JSON.parse(said) as Said).gauges,
+      gauges: (this.#places.get(`${place.kind} ${place.name}`)?.latest ?? (JSON.parse(said) as Said)).gauges,
       subjects: this.#subjectsOf(place.kind, place.name),
     }));
   }
@@ -226,6 +255,7 @@ export class Register extends DurableObject<Env> {
     const place = kind === "lan" ? LAN.get(LAN.idFromString(name)) : TUNNEL.get(TUNNEL.idFromString(name));
     // An object that fails has lost its sockets with its memory.
     await place.hangUp(subject, sentence).catch(() => {});
+    this.#places.delete(`${kind} ${name}`);
     // A room may go on without this visitor; an object that has others left says so with its next report.
     this.#sql.exec("DELETE FROM subjects WHERE subject = ? AND kind = ? AND name = ?", subject, kind, name);
   }

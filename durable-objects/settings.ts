@@ -31,6 +31,8 @@ const Settings = z.object({
   VIRGA_UDP_RELAY_KEY: z._default(z.string(), ""),
   VIRGA_EGRESS_SHARDS: wholeNumber(8),
   VIRGA_EGRESS_NEAR_FLOWS: wholeNumber(1024),
+  /** Bytes per second to clients of Wisp and `/tcp` of one session, after the first 32 MiB; 0: no bound. */
+  VIRGA_EGRESS_UNANSWERED: wholeNumber(8 * 2 ** 20),
   /** One line in the Worker's log per connection; `short`: with a part of the visitor's address only. */
   VIRGA_AUDIT: z._default(z.enum(["on", "short", "off"]), "on"),
   /** aero-l2-tunnel-v1: milliseconds, bytes, frames; 0 is off. */

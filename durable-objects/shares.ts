@@ -120,6 +120,6 @@ export class Shares {
 
   /** Places for flows that stay open are asked for again before they are void. */
   renew(): void {
-    for (const share of this.#current) if (share.share.flows > 0) void share.ask(false);
+    for (const share of this.#current) if (share.share.isExpiring(Date.now())) void share.ask(false);
   }
 }

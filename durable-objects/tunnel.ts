@@ -105,7 +105,13 @@ export class Tunnel extends DurableObject<Env> {
     const target = visit.target ?? { host: "", port: 0 };
     this.#arriving.add(visit);
     this.ctx.waitUntil(this.#presence.changed());
-    const { door, refused } = await TcpDoor.dial(outlet, this.#hall.egress, Date.now, target);
+    const { door, refused } = await TcpDoor.dial(
+      outlet,
+      this.#hall.egress,
+      Date.now,
+      target,
+      this.#hall.unanswered,
+    );
     this.#arriving.delete(visit);
     if (!refused) return this.#accept(visit, request, { door, outlet });
     return new Response(refused.sentence, { status: refused.refusal === "prohibited" ? 403 : 502 });
@@ -148,7 +154,7 @@ export class Tunnel extends DurableObject<Env> {
         const isVersion2 = visit.door === "wisp2";
         const maxStreams = limits.streams;
         const parts = { outlet, egress, openDatagrams, hasUdp, now, isVersion2, maxStreams };
-        return new WispDoor({ ...parts, isGreeted: isWaking });
+        return new WispDoor({ ...parts, isGreeted: isWaking, unanswered: this.#hall.unanswered });
       }
       case "tcp":
         throw new Error("A connection is dialled before its socket is accepted.");
@@ -232,7 +238,8 @@ export class Tunnel extends DurableObject<Env> {
     let [flows, heldBytes] = [0, 0];
     for (const door of this.#shell.doors) flows += door.streamCount;
     for (const { carrier } of this.#lobby.guests) heldBytes += carrier.heldBytes;
-    return { ...this.#counts, ...this.#hall.metrics(), sockets: this.#shell.socketCount, flows, heldBytes };
+    const sockets = this.#shell.socketCount;
+    return { ...this.#counts, ...this.#hall.metrics(), sockets, flows, heldBytes };
   }
 
   /** The same for the register, by the names of `/metrics`. */

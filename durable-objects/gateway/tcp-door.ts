@@ -1,6 +1,7 @@
 import type { Outlet } from "./carrier.ts";
-import { type Door, STREAM_IDLE_MS } from "./door.ts";
+import { type Door, STREAM_IDLE_MS, earliest } from "./door.ts";
 import type { Destination, Egress, FlowSink, Outflow, Refused } from "./flow.ts";
+import { Unanswered } from "./unanswered.ts";
 
 const MESSAGE_BYTES = 2 ** 20;
 /** What may wait for the destination; a client that sends on is cut off. */
@@ -13,7 +14,10 @@ export class TcpDoor implements Door {
   readonly #outlet: Outlet;
   readonly #now: () => number;
   readonly #out: Outflow;
+  readonly #unanswered: Unanswered;
   #unwritten = 0;
+  /** What the world may send once there is room for it: a window at first, then what was sent to the client. */
+  #owed = 0;
   #activeMs: number;
   #isOver = false;
 
@@ -22,16 +26,19 @@ export class TcpDoor implements Door {
     egress: Egress,
     now: () => number,
     to: Destination,
+    unanswered: Unanswered,
     /** Called once, when it is known whether there is a connection. */
     onDialled: (refused: Refused | null) => void,
   ) {
+    this.#unanswered = unanswered;
     this.#outlet = outlet;
     this.#now = now;
     this.#activeMs = now();
     const sink: FlowSink = {
       onOpen: () => {
         onDialled(null);
-        this.#out.grant(WINDOW_BYTES);
+        this.#owed = WINDOW_BYTES;
+        this.#repay();
       },
       onRefused: (why) => {
         onDialled(why);
@@ -41,7 +48,8 @@ export class TcpDoor implements Door {
         if (this.#isOver) return;
         this.#activeMs = this.#now();
         this.#outlet.send(bytes);
-        this.#out.grant(bytes.length);
+        this.#owed += bytes.length;
+        this.#repay();
       },
       onEnd: () => this.#end(closes.normal, "end of stream"),
       onBroken: () => this.#end(closes.internal, "connection lost"),
@@ -61,9 +69,12 @@ export class TcpDoor implements Door {
     egress: Egress,
     now: () => number,
     to: Destination,
+    unanswered = new Unanswered(0),
   ): Promise<{ readonly door: TcpDoor; readonly refused: Refused | null }> {
     return new Promise((resolve) => {
-      const door: TcpDoor = new TcpDoor(outlet, egress, now, to, (refused) => resolve({ door, refused }));
+      const door: TcpDoor = new TcpDoor(outlet, egress, now, to, unanswered, (refused) =>
+        resolve({ door, refused }),
+      );
     });
   }
 
@@ -97,10 +108,20 @@ export class TcpDoor implements Door {
     this.#outlet.close(code, reason);
   }
 
+  #repay(): void {
+    const owed = this.#owed;
+    if (owed === 0 || this.#isOver || !this.#unanswered.take(owed, this.#now())) return;
+    this.#owed = 0;
+    this.#out.grant(owed);
+  }
+
   onTime(): void {
+    this.#repay();
     if (this.#now() - this.#activeMs >= STREAM_IDLE_MS) this.#end(closes.internal, "idle timeout");
   }
   pollAt(): number | undefined {
-    return this.#isOver ? undefined : this.#activeMs + STREAM_IDLE_MS;
+    if (this.#isOver) return undefined;
+    const repayAt = this.#owed > 0 ? this.#unanswered.roomAt(this.#owed, this.#now()) : undefined;
+    return earliest(this.#activeMs + STREAM_IDLE_MS, repayAt);
   }
 }

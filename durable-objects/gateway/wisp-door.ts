@@ -8,6 +8,7 @@ import {
 } from "#protocol/wisp.ts";
 import type { Outlet } from "./carrier.ts";
 import { type Door, STREAM_IDLE_MS, SWEEP_MS } from "./door.ts";
+import { Unanswered } from "./unanswered.ts";
 import type { DatagramEgress, Egress, FlowSink, OpenDatagrams, Outflow, Refused } from "./flow.ts";
 
 /** Credit of a stream in packets, and when it is renewed. */
@@ -26,6 +27,8 @@ interface TcpStream {
   readonly packets: number[];
   unwritten: number;
   takenSinceRenewal: number;
+  /** What the world may send once there is room for it: a window at first, then what was sent to the client. */
+  owed: number;
   activeMs: number;
 }
 interface UdpStream {
@@ -45,6 +48,8 @@ export interface WispParts {
   /** The client offered a subprotocol, so it speaks version 2. */
   readonly isVersion2: boolean;
   readonly maxStreams: number;
+  /** Absent: no bound on what a client that does not read is sent. */
+  readonly unanswered?: Unanswered;
   /** The object has slept, and the client has been greeted before. */
   readonly isGreeted: boolean;
 }
@@ -52,6 +57,7 @@ export interface WispParts {
 /** Wisp versions 1 and 2, the server's end. */
 export class WispDoor implements Door {
   readonly #parts: WispParts;
+  readonly #unanswered: Unanswered;
   readonly #streams = new Map<number, TcpStream | UdpStream>();
   #unwritten = 0;
   #phase: "greeting" | "open" | "closed";
@@ -61,6 +67,7 @@ export class WispDoor implements Door {
 
   constructor(parts: WispParts) {
     this.#parts = parts;
+    this.#unanswered = parts.unanswered ?? new Unanswered(0);
     this.#udp = parts.hasUdp;
     this.#sweepAt = parts.now() + SWEEP_MS;
     this.#phase = parts.isVersion2 && !parts.isGreeted ? "greeting" : "open";
@@ -127,7 +134,15 @@ export class WispDoor implements Door {
     if (transport === "tcp") {
       const out = this.#parts.egress.dial({ host, port }, this.#sink(id));
       const packets: number[] = [];
-      this.#streams.set(id, { transport, out, packets, unwritten: 0, takenSinceRenewal: 0, activeMs });
+      this.#streams.set(id, {
+        transport,
+        out,
+        packets,
+        unwritten: 0,
+        takenSinceRenewal: 0,
+        owed: 0,
+        activeMs,
+      });
       return;
     }
     if (!this.#udp) return this.#refuse(id, "blocked");
@@ -190,14 +205,16 @@ export class WispDoor implements Door {
     return {
       onOpen: () =>
         turn((stream) => {
-          stream.out.grant(WINDOW_BYTES);
+          stream.owed = WINDOW_BYTES;
+          this.#repay(stream);
           if (this.#confirms) this.#outlet.send(encodeWisp.continue(id, BUFFER_PACKETS));
         }),
       onRefused: (why) => turn((stream) => this.#fail(id, stream, wispReason(why))),
       onBytes: (bytes) =>
         turn((stream) => {
           this.#outlet.send(encodeWisp.data(id, bytes));
-          stream.out.grant(bytes.length);
+          stream.owed += bytes.length;
+          this.#repay(stream);
         }),
       onEnd: () => turn((stream) => this.#fail(id, stream, "voluntary")),
       onBroken: () => turn((stream) => this.#fail(id, stream, "networkError")),
@@ -240,8 +257,24 @@ export class WispDoor implements Door {
     for (const [id, stream] of this.#streams) this.#drop(id, stream);
   }
 
+  #repay(stream: TcpStream): void {
+    const { owed } = stream;
+    if (owed === 0 || !this.#unanswered.take(owed, this.#parts.now())) return;
+    stream.owed = 0;
+    stream.out.grant(owed);
+  }
+
+  /** The least that any stream is owed; 0: nothing. */
+  get #leastOwed(): number {
+    let least = Infinity;
+    for (const stream of this.#streams.values())
+      if (stream.transport === "tcp" && stream.owed > 0) least = Math.min(least, stream.owed);
+    return Number.isFinite(least) ? least : 0;
+  }
+
   onTime(): void {
     const now = this.#parts.now();
+    for (const stream of this.#streams.values()) if (stream.transport === "tcp") this.#repay(stream);
     if (now < this.#sweepAt) return;
     this.#sweepAt = now + SWEEP_MS;
     for (const [id, stream] of this.#streams)
@@ -249,7 +282,11 @@ export class WispDoor implements Door {
   }
 
   pollAt(): number | undefined {
-    return this.#streams.size > 0 ? this.#sweepAt : undefined;
+    if (this.#streams.size === 0) return undefined;
+    const owed = this.#leastOwed;
+    return owed === 0
+      ? this.#sweepAt
+      : Math.min(this.#sweepAt, this.#unanswered.roomAt(owed, this.#parts.now()));
   }
 }
 

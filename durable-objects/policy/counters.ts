@@ -17,6 +17,7 @@ export const objectCounters = [
   "l2_dns_fail_total",
   "tcp_proxy_blocked_by_host_policy_total",
   "tcp_proxy_blocked_by_ip_policy_total",
+  "virga_objects_woken_total",
   "virga_dials_near_total",
   "virga_dials_sharded_total",
   "virga_sessions_hung_up_total",

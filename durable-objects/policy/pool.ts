@@ -14,7 +14,7 @@ const DAY_SECONDS = 86_400;
 /** Tunnels of one account or address at a time; more get nothing. */
 const MAX_HOLDERS = 1024;
 const SLICES = 16;
-const MAX_BYTE_SLICE = 16 * 2 ** 20;
+const MAX_BYTE_SLICE = 64 * 2 ** 20;
 
 /** A tunnel's question: what it has, what it needs, and how its dials went since the last one. */
 export const Claim = z.strictObject({

@@ -4,6 +4,8 @@ import { type Claim, type Grant, sliceOf } from "./pool.ts";
 
 /** Where a share is empty, it is asked for again after this and not before. */
 const PAUSE_MS = 1000;
+/** Places are asked for again so long before their end. */
+const EXPIRY_MS = 30_000;
 
 /**
  * The borrower's side of a `Pool`: what one tunnel has been lent of what its account or its address may use. Says at once
@@ -52,6 +54,11 @@ export class Share {
     if (this.#bytes <= 0) return "too-many-bytes";
     if (isNewHost && this.#hosts < 1) return "too-many-hosts";
     return this.#connections < 1 ? "too-many-connections" : undefined;
+  }
+
+  /** Places of open flows will be void soon. */
+  isExpiring(nowMs: number): boolean {
+    return this.#flows > 0 && nowMs >= this.#placesUntilMs - EXPIRY_MS;
   }
 
   closed(): void {

@@ -17,10 +17,16 @@ function hour(downMbit: number, upMbit: number): number {
   return awakeHour + (requests * perMillionRequests) / 1e6;
 }
 
+/** A report every 15 s, stored every 5 minutes; two allowances asked every 30 s, and a row of storage for each answer. */
+const perMillionRows = 1;
+const reports = (240 * perMillionRequests + 12 * 2 * perMillionRows) / 1e6;
+const loans = (2 * 120 * (perMillionRequests + perMillionRows)) / 1e6;
+
 const rows: readonly (readonly [string, number])[] = [
   ["sleeps (no open connection)", 0],
   ["is awake and idle", awakeHour],
   ["downloads 1 Mbit/s", hour(1, 0)],
   ["downloads 10 Mbit/s", hour(10, 0)],
+  ["reports and borrows besides", reports + loans],
 ];
 for (const [what, dollars] of rows) console.log(`${what.padEnd(30)} $${dollars.toFixed(5)}`);

@@ -108,6 +108,7 @@ describe("a tunnel's share", () => {
     const share = new Share("t", limits);
     share.onGrant({ flows: 9, connections: 9, hosts: 9, bytes: 9, lendMs: 60_000, brokenMs: 0 }, 0);
     expect(share.open(false, 0)).toBeUndefined();
+    expect([share.isExpiring(29_999), share.isExpiring(30_000)]).toEqual([false, true]);
     expect(share.open(false, 60_000)).toBe("ask");
   });
 
