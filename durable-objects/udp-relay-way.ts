@@ -2,7 +2,7 @@ import { mintRelayToken } from "../worker/relay-token.ts";
 import type { DatagramGatekeeper } from "./gateway/guarded-egress.ts";
 import type { OpenDatagrams } from "./gateway/flow.ts";
 import { GuardedDatagrams } from "./gateway/guarded-datagrams.ts";
-import { UdpRelayClient } from "./gateway/udp-relay-client.ts";
+import { UdpRelayClient, udpBeside } from "./gateway/udp-relay-client.ts";
 import type { Settings } from "./settings.ts";
 
 /** How often silence is looked for. An open socket keeps its object awake: without conversations it goes. */
@@ -26,9 +26,7 @@ export function udpRelayOf(settings: Settings): UdpRelayAddress | null {
   }
   const relay = settings.VIRGA_RELAY_URL;
   if (relay === "") return null;
-  const url = new URL(relay);
-  url.pathname = url.pathname.replace(/\/[^/]*\/?$/, "/udp");
-  return { url: url.href, auth: "bearer", key: settings.VIRGA_RELAY_TOKEN };
+  return { url: udpBeside(new URL(relay).href), auth: "bearer", key: settings.VIRGA_RELAY_TOKEN };
 }
 
 /**

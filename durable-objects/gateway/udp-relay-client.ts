@@ -41,6 +41,10 @@ interface Early {
   readonly binding: Binding;
   readonly to: NamedEndpoint;
 }
+
+/** Where the relay of these connections (`…/tcp-mux`, `…/wisp/`) takes datagrams: `/udp` in the same place. */
+export const udpBeside = (url: string): string => url.replace(/\/[^/?]*\/?(\?.*)?$/, "/udp$1");
+
 export interface UdpRelayParts {
   readonly now: () => number;
   /** Opens the relay's socket: ends in `onOpen` or `onClosed`, never inside the call. */

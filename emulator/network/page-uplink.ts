@@ -1,4 +1,4 @@
-import type { Egress } from "../../durable-objects/gateway/flow.ts";
+import type { Egress, OpenDatagrams } from "../../durable-objects/gateway/flow.ts";
 import { noDatagrams } from "../../durable-objects/gateway/guarded-datagrams.ts";
 import { noticeOf } from "../../durable-objects/gateway/flow-notice.ts";
 import { lanStack } from "../../durable-objects/gateway/lan-stack.ts";
@@ -23,6 +23,8 @@ const LIMIT_BYTES = 4 * ROOMY_BYTES;
 export interface PageWay {
   readonly kind: EgressKind;
   readonly egress: Egress;
+  /** Absent: no datagrams leave but DNS and NTP, which are answered here. */
+  readonly openDatagrams?: OpenDatagrams;
   /** Tells how it is, now and whenever that changes. */
   start(tell: (state: NetworkState, failure?: Failure, retryInMs?: number) => void): void;
   reconnect(): void;
@@ -61,9 +63,13 @@ export class PageUplink implements Uplink {
     this.#host = new StackHost({
       // Whether a relay lets anybody to its own loopback is the relay's to say.
       makeStack: (world) =>
-        lanStack(world, { config: { ...lanDefaults, secret: parts.secret, epochMs: 0 }, hasHost: true }),
+        lanStack(world, {
+          config: { ...lanDefaults, secret: parts.secret, epochMs: 0 },
+          hasHost: true,
+          takesQuic: parts.way.openDatagrams !== undefined,
+        }),
       egress: parts.way.egress,
-      openDatagrams: localDatagrams(names, now, noDatagrams(now)),
+      openDatagrams: localDatagrams(names, now, parts.way.openDatagrams ?? noDatagrams(now)),
       resolve: parts.resolve,
       transmit: (frame) => this.#transmit(frame),
       isRoomy: () => this.#heldBytes < ROOMY_BYTES,

@@ -1,5 +1,12 @@
 import type { Outlet } from "../../durable-objects/gateway/carrier.ts";
-import type { Destination, Egress, FlowSink, Outflow, Refused } from "../../durable-objects/gateway/flow.ts";
+import type {
+  Destination,
+  Egress,
+  FlowSink,
+  OpenDatagrams,
+  Outflow,
+  Refused,
+} from "../../durable-objects/gateway/flow.ts";
 import { LateFlow } from "../../durable-objects/gateway/late-flow.ts";
 import { MuxClient } from "../../durable-objects/gateway/mux-client.ts";
 import type { RelayBounds } from "../../durable-objects/gateway/relay-stream.ts";
@@ -7,6 +14,8 @@ import { WispClient } from "../../durable-objects/gateway/wisp-client.ts";
 import type { Failure } from "../protocol/failure.ts";
 import { TCP_MUX } from "../protocol/tcp-mux.ts";
 import type { Clock } from "./clock.ts";
+import { udpBeside } from "../../durable-objects/gateway/udp-relay-client.ts";
+import { PageDatagrams } from "./page-datagrams.ts";
 import type { PageWay } from "./page-uplink.ts";
 import type { Socket } from "./tunnel-uplink.ts";
 
@@ -45,6 +54,7 @@ export class RelayWay implements PageWay, Egress {
   readonly #host: RelayHost;
   readonly #protocol: "tcp-mux" | "wisp";
   readonly #url: string;
+  readonly #datagrams: PageDatagrams;
   #tell: Tell = () => {};
   #socket: Socket | undefined;
   #client: MuxClient | WispClient | undefined;
@@ -61,10 +71,14 @@ export class RelayWay implements PageWay, Egress {
     this.#host = host;
     this.#protocol = protocol;
     this.#url = url;
+    this.#datagrams = new PageDatagrams(host, udpBeside(url));
   }
 
   get egress(): Egress {
     return this;
+  }
+  get openDatagrams(): OpenDatagrams {
+    return this.#datagrams.open;
   }
 
   start(tell: Tell): void {
@@ -80,6 +94,7 @@ export class RelayWay implements PageWay, Egress {
 
   close(): void {
     this.#isClosed = true;
+    this.#datagrams.close();
     this.#drop();
   }
 

@@ -21,6 +21,8 @@ import {
   sha256,
   sourceServer,
 } from "../support/loopback.ts";
+import { startRelay } from "../../infra/relay/relay.ts";
+import { GuestDatagrams, udpEcho } from "../support/guest-datagrams.ts";
 import { NetGuest } from "../support/net-guest.ts";
 import { tunnelSite } from "../support/tunnel-site.ts";
 
@@ -178,6 +180,49 @@ describe.each(["tcp-mux", "wisp"] as const)("through %s", (kind) => {
     while (states.at(-1) !== "online") await new Promise((resolve) => setTimeout(resolve, 20));
     const next = guest.connect("127.0.0.1", servers.source.port);
     expect(sha256(await next.whole())).toBe(sha256(file));
+  });
+});
+
+describe.each(["tcp-mux", "wisp/"] as const)("datagrams beside /%s", (path) => {
+  const plugged = (base: string) => {
+    const host = { clock: realClock, openSocket, enter: nobody };
+    return plug(new RelayWay(host, path === "wisp/" ? "wisp" : path, `${base}/${path}?token=key`), nobody);
+  };
+
+  test("go by the relay and back, and what it forbids is said in words", async () => {
+    const echo = await udpEcho();
+    const env = { VIRGA_EGRESS: "open-loopback", VIRGA_AUDIT: "off" };
+    const far = await startRelay({ port: 0, host: "127.0.0.1", token: "key", env });
+    open.push(() => {
+      echo.close();
+      void far.close();
+    });
+    const { guest, notices } = plugged(far.url);
+    const udp = new GuestDatagrams(guest);
+    udp.send(4000, "127.0.0.1", echo.port, "abc");
+    expect(await udp.next()).toMatchObject({ from: "127.0.0.1", toPort: 4000, payload: Buffer.from("cba") });
+    udp.send(4000, "10.1.1.1", 9, "abc");
+    expect(await udp.next()).toEqual({ icmp: "prohibited", toPort: 9 });
+    const told = notices.filter(({ type }) => type.startsWith("flow-"));
+    expect(told).toMatchObject([
+      { type: "flow-opened", protocol: "udp", egress: "relay", port: echo.port },
+      { type: "flow-opened", protocol: "udp", address: "10.1.1.1" },
+      {
+        type: "flow-refused",
+        protocol: "udp",
+        address: "10.1.1.1",
+        problem: expect.stringContaining("public internet"),
+      },
+    ]);
+  });
+
+  test("a site without a relay for UDP says so", async () => {
+    const { guest, notices } = plugged(site.url.href.replace(/^http/, "ws").replace(/\/$/, ""));
+    const udp = new GuestDatagrams(guest);
+    udp.send(4000, "192.0.2.7", 9, "abc");
+    expect(await udp.next()).toEqual({ icmp: "prohibited", toPort: 9 });
+    const refused = notices.find(({ type }) => type === "flow-refused");
+    expect(refused).toMatchObject({ problem: expect.stringContaining("need a relay") });
   });
 });
 
