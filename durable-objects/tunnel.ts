@@ -140,6 +140,7 @@ export class Tunnel extends DurableObject<Env> {
     const { egress, openDatagrams, hasUdp, limits } = this.#hall;
     const now = Date.now;
     if (!isWaking && isL2(visit)) this.#events.sessions++;
+    const onIdle = (): void => this.#shell.afterTurn();
     switch (visit.door) {
       case "virga":
         return this.#lobby.open(outlet);
@@ -148,12 +149,12 @@ export class Tunnel extends DurableObject<Env> {
       case "raw":
         return this.#hall.guest(new RawCarrier(outlet, this.#counts), foreignLan);
       case "tcp-mux":
-        return new MuxDoor(outlet, egress, now, limits.streams);
+        return new MuxDoor(outlet, egress, now, limits.streams, onIdle);
       case "wisp":
       case "wisp2": {
         const isVersion2 = visit.door === "wisp2";
         const maxStreams = limits.streams;
-        const parts = { outlet, egress, openDatagrams, hasUdp, now, isVersion2, maxStreams };
+        const parts = { outlet, egress, openDatagrams, hasUdp, now, isVersion2, maxStreams, onIdle };
         return new WispDoor({ ...parts, isGreeted: isWaking, unanswered: this.#hall.unanswered });
       }
       case "tcp":

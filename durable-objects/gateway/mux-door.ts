@@ -31,13 +31,22 @@ export class MuxDoor implements Door {
   readonly #egress: Egress;
   readonly #now: () => number;
   readonly #maxStreams: number;
+  readonly #onIdle: () => void;
   readonly #parser = new TcpMuxParser();
   readonly #streams = new Map<number, Stream>();
   readonly #pacer = new Pacer();
   #pings = 0;
   #sweepAt: number;
 
-  constructor(outlet: Outlet, egress: Egress, now: () => number, maxStreams: number = tcpMuxLimits.streams) {
+  /** `onIdle`: the last stream has ended by itself, so that the host may rest. */
+  constructor(
+    outlet: Outlet,
+    egress: Egress,
+    now: () => number,
+    maxStreams: number = tcpMuxLimits.streams,
+    onIdle: () => void = () => {},
+  ) {
+    this.#onIdle = onIdle;
     this.#outlet = outlet;
     this.#egress = egress;
     this.#now = now;
@@ -153,6 +162,7 @@ export class MuxDoor implements Door {
       if (!stream) return;
       stream.activeMs = this.#now();
       action(stream);
+      if (this.#streams.size === 0) this.#onIdle();
     };
     return {
       onOpen: () => turn((stream) => stream.out.grant(STREAM_WINDOW_BYTES)),

@@ -52,6 +52,8 @@ export interface WispParts {
   readonly unanswered?: Unanswered;
   /** The object has slept, and the client has been greeted before. */
   readonly isGreeted: boolean;
+  /** The last stream has ended by itself, so that the host may rest. */
+  readonly onIdle?: () => void;
 }
 
 /** Wisp versions 1 and 2, the server's end. */
@@ -201,6 +203,7 @@ export class WispDoor implements Door {
       if (stream?.transport !== "tcp") return;
       stream.activeMs = this.#parts.now();
       action(stream);
+      if (this.#streams.size === 0) this.#parts.onIdle?.();
     };
     return {
       onOpen: () =>

@@ -13,6 +13,7 @@ class Rig {
   closed: number | undefined;
   readonly sinks: FlowSink[] = [];
   readonly granted: number[] = [];
+  idles = 0;
   readonly door: MuxDoor;
   readonly #parser = new TcpMuxParser();
 
@@ -36,7 +37,13 @@ class Rig {
         };
       },
     };
-    this.door = new MuxDoor(outlet, egress, () => this.nowMs);
+    this.door = new MuxDoor(
+      outlet,
+      egress,
+      () => this.nowMs,
+      1024,
+      () => this.idles++,
+    );
   }
   /** The world says all that was asked for. */
   pour(): number {
@@ -80,4 +87,14 @@ describe("a client that does not read", () => {
     rig.door.onMessage(encodeTcpMux.pong(Uint8Array.of(2)));
     expect(rig.granted.some((bytes) => bytes > 0)).toBe(true);
   });
+});
+
+test("the end of the last stream is told, so that an object may sleep without waiting for its timer", () => {
+  const rig = new Rig();
+  for (const id of [1, 2]) rig.door.onMessage(encodeTcpMux.open(id, "a.test", 80));
+  for (const sink of rig.sinks) sink.onOpen();
+  rig.sinks[0]!.onBroken();
+  expect([rig.idles, rig.door.isQuiet]).toEqual([0, false]);
+  rig.sinks[1]!.onBroken();
+  expect([rig.idles, rig.door.isQuiet, rig.door.pollAt()]).toEqual([1, true, undefined]);
 });
