@@ -86,7 +86,7 @@ export class NodeNetwork implements World {
       }),
       udp: [new Ntp(config.epochMs)],
     };
-    this.stack = new Stack(config, services, this);
+    this.stack = new Stack(config, services, this, { takesQuic: true });
     options.link.listen(() => this.#hear());
     this.#hear();
   }

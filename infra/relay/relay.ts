@@ -112,6 +112,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     };
     return sockets.handleUpgrade(request, socket, head, (webSocket) => void serve(webSocket));
   });
+  server.maxConnections = 2 * MAX_SOCKETS;
   await new Promise<void>((resolve, reject) => {
     server.on("error", reject).listen(options.port, options.host, resolve);
   });
