@@ -10,7 +10,12 @@ export default defineConfig(async () => ({
   plugins: [
     cloudflareTest({
       wrangler: { configPath: "./wrangler.toml" },
-      miniflare: { bindings: { MIGRATIONS: await readD1Migrations("./infra/migrations") } },
+      miniflare: {
+        bindings: {
+          MIGRATIONS: await readD1Migrations("./infra/migrations"),
+          VIRGA_L2_IDLE_MS: "600000",
+        },
+      },
     }),
   ],
   test: {
