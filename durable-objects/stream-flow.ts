@@ -9,10 +9,18 @@ export interface Pipe {
 }
 
 const READ_BYTES = 64 * 1024;
+/** A read that is under way owns its buffer, and a thousand idle connections may not own 64 MiB: the next is as long as the last suggests. */
+const FIRST_READ_BYTES = 2 * 1024;
+const SECOND_READ_BYTES = 16 * 1024;
 /** A read that filled less than this is copied, so that what the stack keeps is not mostly empty buffer. */
 const COPY_BELOW_BYTES = 16 * 1024;
 /** How long what is being written may still take when a connection is dropped. */
 const LINGER_MS = 5000;
+
+function nextReadBytes(lastBytes: number): number {
+  if (lastBytes < FIRST_READ_BYTES) return FIRST_READ_BYTES;
+  return lastBytes < SECOND_READ_BYTES ? SECOND_READ_BYTES : READ_BYTES;
+}
 
 /**
  * One flow over a pipe that is being made. Reads only what was granted; gathers what is written while a write is under
@@ -165,6 +173,7 @@ export class StreamFlow implements Outflow {
 
   async #readIn(reader: ReadableStreamBYOBReader): Promise<void> {
     let spare: ArrayBuffer | undefined;
+    let readBytes = FIRST_READ_BYTES;
     try {
       while (!this.#isOver) {
         if (this.#granted <= 0) {
@@ -172,8 +181,9 @@ export class StreamFlow implements Outflow {
           this.#wake = undefined;
           continue;
         }
-        const wanted = Math.min(this.#granted, READ_BYTES);
-        const buffer: ArrayBuffer = spare ?? new ArrayBuffer(READ_BYTES);
+        const wanted = Math.min(this.#granted, readBytes);
+        const isFitting = spare?.byteLength === readBytes;
+        const buffer: ArrayBuffer = isFitting ? spare! : new ArrayBuffer(readBytes);
         const { value, done } = await reader.read(new Uint8Array(buffer, 0, wanted));
         if (this.#isOver) return;
         if (done) {
@@ -181,6 +191,7 @@ export class StreamFlow implements Outflow {
           return this.#sink.onEnd();
         }
         this.#granted -= value.length;
+        readBytes = nextReadBytes(value.length);
         const isSmall = value.length < COPY_BELOW_BYTES;
         spare = isSmall ? value.buffer : undefined;
         this.#sink.onBytes(isSmall ? value.slice() : value);

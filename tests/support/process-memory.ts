@@ -1,0 +1,37 @@
+import { readFileSync, readdirSync } from "node:fs";
+
+interface Process {
+  readonly parent: number;
+  readonly name: string;
+  readonly residentBytes: number;
+}
+
+/** From /proc (proc(5)); undefined: it has ended, or this is not Linux. */
+function processOf(pid: number): Process | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/status`, "utf8");
+    const field = (name: string): string => new RegExp(`^${name}:\\s*(\\S+)`, "m").exec(text)?.[1] ?? "";
+    return {
+      parent: Number(field("PPid")),
+      name: field("Name"),
+      residentBytes: Number(field("VmRSS")) * 1024,
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** What the processes of this name that descend from this one hold in memory. NaN where there is no /proc. */
+export function memoryOfChildren(name: string): number {
+  if (processOf(process.pid) === undefined) return NaN;
+  const all = new Map<number, Process>();
+  for (const entry of readdirSync("/proc")) {
+    const known = /^\d+$/.test(entry) ? processOf(Number(entry)) : undefined;
+    if (known) all.set(Number(entry), known);
+  }
+  const isOurs = (pid: number): boolean =>
+    pid === process.pid || (all.has(pid) && isOurs(all.get(pid)!.parent));
+  let bytes = 0;
+  for (const [pid, known] of all) if (known.name === name && isOurs(pid)) bytes += known.residentBytes;
+  return bytes;
+}
