@@ -90,6 +90,23 @@ test("it has an address by DHCP, a gateway that answers, and a resolver", { time
   expect(await (await panel()).innerText()).toMatch(/Connected\./);
 });
 
+test(
+  "UDP without a relay: the guest's program hears that nobody is there, the panel says why",
+  { timeout: LONG_MS },
+  async () => {
+    // The second write to a connected socket reports the ICMP error about the first.
+    const write = "echo x >&3 || break; sleep 0.3";
+    const said = await shell.run(
+      `bash -c 'exec 3<>/dev/udp/192.0.2.7/9999; for i in $(seq 40); do ${write}; done' 2>&1`,
+      120_000,
+    );
+    expect(said).toMatch(/Connection refused/);
+    const row = (await panel()).getByRole("listitem").filter({ hasText: "192.0.2.7" });
+    await row.getByText("UDP needs a relay, and this site has none").waitFor();
+    expect(await row.innerText()).toMatch(/:9999\s*UDP/);
+  },
+);
+
 test("50 MB by HTTP, every byte as it was", { timeout: LONG_MS }, async () => {
   const startMs = performance.now();
   expect(await shell.run(`curl -sS http://${HOST}:${http}/ | md5sum`, LONG_MS)).toContain(md5(body));

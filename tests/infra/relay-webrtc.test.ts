@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import * as fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
 import { type Relay, startRelay } from "../../infra/relay/relay.ts";
 import { mintRelayToken } from "../../worker/relay-token.ts";
@@ -42,6 +43,10 @@ function dataChunk(
   chunk.set(payload, 16);
   return chunk;
 }
+/** A line with a stretch of something else in it. */
+const cut = ([line, at, other]: [string, number, string]): string =>
+  line.slice(0, at) + other + line.slice(at + other.length);
+
 /** RFC 8831 §8: control of data channels, and bytes. */
 const Protocol = { control: 50, bytes: 53 } as const;
 /** RFC 8832 §5.2. */
@@ -91,6 +96,32 @@ describe.skipIf(!isThere)(`WebRTC${reason}`, () => {
     expect(sentBytes).toBeLessThan(MOST_BYTES);
     console.log(`cut off after ${(sentBytes / 2 ** 20).toFixed(1)} MiB of one message without an end`);
     await peer.close();
+  });
+
+  test("whatever an offer says, there is an answer, and the relay goes on", async () => {
+    const { RTCPeerConnection } = await import("werift");
+    const url = await start();
+    const peer = new RTCPeerConnection({ iceServers: [] });
+    peer.createDataChannel("udp");
+    await peer.setLocalDescription(await peer.createOffer());
+    const { sdp } = peer.localDescription!;
+    await peer.close();
+    const lines = sdp.split("\r\n");
+    const line = fc.constantFrom(...lines);
+    const part = fc.oneof(
+      line,
+      fc.string(),
+      fc.tuple(line, fc.nat(80), fc.string({ maxLength: 8 })).map(cut),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(part, { maxLength: 2 * lines.length }), async (parts) => {
+        const { status } = await post(`${url}/webrtc/offer`, JSON.stringify({ sdp: parts.join("\r\n") }));
+        expect([200, 400, 503]).toContain(status);
+      }),
+      { numRuns: 60 },
+    );
+    const { status } = await post(`${url}/webrtc/offer`, JSON.stringify({ sdp }));
+    expect(status).toBe(200);
   });
 
   test("what is no offer is refused in words", async () => {
