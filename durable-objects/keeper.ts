@@ -187,7 +187,7 @@ export class Keeper implements Gatekeeper, DatagramGatekeeper {
     if (code) return refuse(code);
     const shared = await this.#company.enter(visit, isNewHost);
     if ("refusal" in shared) {
-      quota.closed();
+      quota.withdraw(address, isNewHost);
       return shared;
     }
     const via = ways.relay && this.#settings.VIRGA_RELAY_FOR === "all" ? "relay" : verdict.via;

@@ -80,6 +80,7 @@ export class Lan extends DurableObject<Env> {
     this.#ports = new PublishedPorts({
       hosts: () => (this.#host && this.#shell.socketCount > 0 ? [this.#host.gateway] : []),
       flush: () => this.#afterTurn(),
+      unanswered: () => this.#running().unanswered,
       onEnd: (...ended) => this.#host?.logPort(...ended),
     });
     this.#shell = new SocketShell({

@@ -11,6 +11,7 @@ import {
   responseFraming,
   withoutHopByHop,
 } from "./gateway/http1.ts";
+import type { Unanswered } from "./gateway/unanswered.ts";
 import { passWebSocket } from "./port-websocket.ts";
 
 /** Cookies of ours that a guest never sees, and never sets. */
@@ -24,7 +25,7 @@ const gateway = (status: 502 | 504, words: string): Response =>
  * One request of a browser, asked of a server inside the guest over a flow of its stack. One connection per request; bodies
  * stream both ways and are read no faster than the other side takes them.
  */
-export async function askGuest(request: Request, pipe: GuestPipe): Promise<Response> {
+export async function askGuest(request: Request, pipe: GuestPipe, unanswered: Unanswered): Promise<Response> {
   const isUpgrade = request.headers.get("upgrade")?.toLowerCase() === "websocket";
   try {
     const key = btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(16))));
@@ -38,7 +39,7 @@ export async function askGuest(request: Request, pipe: GuestPipe): Promise<Respo
       return gateway(502, "The machine's server does not speak HTTP.");
     }
     const { head, rest } = answer;
-    if (head.status === 101) return await passWebSocket(pipe, head, rest, isUpgrade ? key : "");
+    if (head.status === 101) return await passWebSocket(pipe, head, rest, isUpgrade ? key : "", unanswered);
     return answerOf(request.method, head, rest, pipe);
   } catch {
     pipe.abort();

@@ -1,5 +1,6 @@
 import type { GuestPipe } from "./guest-pipe.ts";
 import { type ResponseHead, valuesOf } from "./gateway/http1.ts";
+import type { Unanswered } from "./gateway/unanswered.ts";
 import {
   type FrameEvent,
   FrameReader,
@@ -23,6 +24,7 @@ export async function passWebSocket(
   head: ResponseHead,
   rest: Uint8Array,
   key: string,
+  unanswered: Unanswered,
 ): Promise<Response> {
   if (key === "" || valuesOf(head.headers, "sec-websocket-accept")[0] !== (await acceptOf(key))) {
     pipe.abort();
@@ -31,7 +33,7 @@ export async function passWebSocket(
   const { 0: client, 1: server } = new WebSocketPair();
   server.accept();
   server.binaryType = "arraybuffer";
-  const passage = new Passage(server, pipe);
+  const passage = new Passage(server, pipe, unanswered);
   server.addEventListener("message", ({ data }) => passage.fromBrowser(data as string | ArrayBuffer));
   server.addEventListener("close", ({ code, reason }) => passage.browserClosed(code, reason));
   void passage.run(rest);
@@ -43,14 +45,16 @@ export async function passWebSocket(
 class Passage {
   readonly #socket: WebSocket;
   readonly #pipe: GuestPipe;
+  readonly #unanswered: Unanswered;
   readonly #reader = new FrameReader();
   #writing: Promise<void> = Promise.resolve();
   #waitingBytes = 0;
   #isClosed = false;
 
-  constructor(socket: WebSocket, pipe: GuestPipe) {
+  constructor(socket: WebSocket, pipe: GuestPipe, unanswered: Unanswered) {
     this.#socket = socket;
     this.#pipe = pipe;
+    this.#unanswered = unanswered;
   }
 
   async run(rest: Uint8Array): Promise<void> {
@@ -58,11 +62,22 @@ class Passage {
       let bytes: Uint8Array | null = rest;
       while (bytes !== null && !this.#isClosed) {
         for (const event of this.#reader.push(bytes)) this.#fromGuest(event);
+        await this.#pace(bytes.length);
         bytes = await this.#pipe.read();
       }
       this.#close(1006, "");
     } catch {
       this.#close(1006, "");
+    }
+  }
+
+  /** Whether the browser reads cannot be known: while it has been sent too much, the guest is not read from. */
+  async #pace(bytes: number): Promise<void> {
+    while (!this.#isClosed && !this.#unanswered.take(bytes, Date.now())) {
+      const waitMs = this.#unanswered.roomAt(bytes, Date.now()) - Date.now();
+      await new Promise<void>((resolve) => {
+        setTimeout(resolve, waitMs);
+      });
     }
   }
 

@@ -1,5 +1,6 @@
 import type { PortRequest } from "#protocol/published-port.ts";
 import type { StackHost } from "./gateway/stack-host.ts";
+import type { Unanswered } from "./gateway/unanswered.ts";
 import { GuestPipe, type PipeEnd } from "./guest-pipe.ts";
 import { lanDefaults } from "./net/lan.ts";
 import type { Address } from "./net/world.ts";
@@ -27,6 +28,8 @@ interface Found {
 export interface PortsParts {
   /** The LANs of this object, the one that was joined last first. */
   readonly hosts: () => readonly StackHost[];
+  /** What WebSockets to browsers share with other sockets that cannot answer. */
+  readonly unanswered: () => Unanswered;
   /** Frames for the guests go out. */
   readonly flush: () => void;
   /** `from`: the browser's address, if it is known. */
@@ -58,7 +61,7 @@ export class PublishedPorts {
     const pipe = await GuestPipe.open(found.host, { address: found.address, port }, from, onEnd);
     if (!pipe) return refuse(502, "Nothing answers at this port of the machine.");
     this.#open.set(pipe, id);
-    return askGuest(request, pipe);
+    return askGuest(request, pipe, this.#parts.unanswered());
   }
 
   /** Where a machine is now; null: it has not spoken since this object woke. */

@@ -105,6 +105,9 @@ export class RoomHost {
   get gateway(): StackHost {
     return this.#gateway;
   }
+  get unanswered(): Hall["unanswered"] {
+    return this.#hall.unanswered;
+  }
   get logPort(): Hall["logPort"] {
     return this.#hall.logPort;
   }

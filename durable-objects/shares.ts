@@ -29,14 +29,14 @@ export class BorrowedShare {
   }
 
   /** One question at a time; whoever wants to know meanwhile waits for the same answer. */
-  ask(isOpening: boolean): Promise<void> {
-    this.#asking ??= this.#askOnce(isOpening).finally(() => (this.#asking = undefined));
+  ask(): Promise<void> {
+    this.#asking ??= this.#askOnce().finally(() => (this.#asking = undefined));
     return this.#asking;
   }
 
-  async #askOnce(isOpening: boolean): Promise<void> {
+  async #askOnce(): Promise<void> {
     try {
-      this.share.onGrant(await this.#lend(this.share.claim(isOpening)), Date.now());
+      this.share.onGrant(await this.#lend(this.share.claim()), Date.now());
     } catch {
       this.share.onSilence(Date.now());
     }
@@ -50,9 +50,9 @@ export class BorrowedShare {
         return undefined;
       }
       if (verdict !== "ask") return { code: verdict, of: this.of };
-      // Others that waited may have taken what was lent; then it is asked for a few times more.
+      // Others that waited may have taken what was lent: each time some of them get through.
       if (tries === MAX_TRIES) return { code: "too-many-connections", of: this.of };
-      await this.ask(true);
+      await this.ask();
     }
   }
 
@@ -63,10 +63,10 @@ export class BorrowedShare {
   }
 
   #askAhead(): void {
-    if (this.share.isLow(Date.now())) void this.ask(false);
+    if (this.share.isLow(Date.now())) void this.ask();
   }
 }
-const MAX_TRIES = 4;
+const MAX_TRIES = 64;
 
 /** What the visitor of an object shares with other objects: with those of the same account, and of the same address. */
 export class Shares {
@@ -120,6 +120,6 @@ export class Shares {
 
   /** Places for flows that stay open are asked for again before they are void. */
   renew(): void {
-    for (const share of this.#current) if (share.share.isExpiring(Date.now())) void share.ask(false);
+    for (const share of this.#current) if (share.share.isExpiring(Date.now())) void share.ask();
   }
 }

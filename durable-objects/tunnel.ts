@@ -68,6 +68,7 @@ export class Tunnel extends DurableObject<Env> {
     this.#ports = new PublishedPorts({
       hosts: () => this.#hosts(),
       flush: () => this.#flush(),
+      unanswered: () => this.#hall.unanswered,
       onEnd: (...ended) => this.#hall.logPort(...ended),
     });
     this.#lobby = new VirgaLobby({

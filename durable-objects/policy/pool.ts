@@ -19,7 +19,7 @@ const MAX_BYTE_SLICE = 64 * 2 ** 20;
 /** A tunnel's question: what it has, what it needs, and how its dials went since the last one. */
 export const Claim = z.strictObject({
   holder: z.string().check(z.minLength(1), z.maxLength(160)),
-  /** Flows that are open there, or about to be. */
+  /** Flows that are open there. */
   flows: z.number().check(z.int(), z.minimum(0), z.maximum(1_000_000)),
   /** What has run low. */
   wants: z.strictObject({ connections: z.boolean(), hosts: z.boolean(), bytes: z.boolean() }),

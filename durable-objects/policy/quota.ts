@@ -111,6 +111,12 @@ export class Quota {
     return undefined;
   }
 
+  /** What was opened just now is not dialled: others have used up what they share with this session. */
+  withdraw(host: string, wasNew: boolean): void {
+    this.closed();
+    if (wasNew) this.#hosts.delete(host);
+  }
+
   /** The dial ended. A refusal by policy is none. */
   dialed(hasFailed: boolean, nowMs: number): void {
     this.#age(nowMs);

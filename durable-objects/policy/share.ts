@@ -24,6 +24,7 @@ export class Share {
   #failures = 0;
   #brokenUntilMs = 0;
   #askAgainMs = 0;
+  #hostsAskAgainMs = 0;
   /** The lender has said that there are no bytes left. */
   #isDry = false;
 
@@ -41,7 +42,10 @@ export class Share {
   open(isNewHost: boolean, nowMs: number): RefusalCode | "ask" | undefined {
     if (nowMs < this.#brokenUntilMs) return "looks-like-a-scan";
     const lack = this.#lack(isNewHost, nowMs);
-    if (lack) return nowMs >= this.#askAgainMs ? "ask" : lack;
+    if (lack) {
+      const askAgainMs = lack === "too-many-hosts" ? this.#hostsAskAgainMs : this.#askAgainMs;
+      return nowMs >= askAgainMs ? "ask" : lack;
+    }
     this.#connections--;
     if (isNewHost) this.#hosts--;
     this.#flows++;
@@ -82,12 +86,12 @@ export class Share {
     return this.#connections < connections / 2 || this.#bytes < bytes / 2;
   }
 
-  /** The question for the lender; failures and debts are told once. `isOpening`: a flow waits for the answer. */
-  claim(isOpening: boolean): Claim {
+  /** The question for the lender; failures and debts are told once. */
+  claim(): Claim {
     const { connections, hosts, bytes } = this.#slice;
     const claim = {
       holder: this.#holder,
-      flows: this.#flows + (isOpening ? 1 : 0),
+      flows: this.#flows,
       wants: {
         connections: this.#connections < connections / 2,
         hosts: this.#hosts < hosts / 2,
@@ -110,14 +114,15 @@ export class Share {
     this.#bytes += grant.bytes;
     this.#isDry = this.#bytes <= 0;
     if (grant.brokenMs > 0) this.#brokenUntilMs = nowMs + grant.brokenMs;
-    const isShort =
-      this.#connections < 1 || this.#bytes <= 0 || this.#places <= this.#flows || this.#hosts < 1;
+    // What was not given now is not given a moment later.
+    const isShort = this.#connections < 1 || this.#bytes <= 0 || this.#places <= this.#flows;
     this.#askAgainMs = isShort ? nowMs + PAUSE_MS : nowMs;
+    this.#hostsAskAgainMs = this.#hosts < 1 ? nowMs + PAUSE_MS : nowMs;
   }
 
   /** The lender cannot be asked: nothing new until it can. */
   onSilence(nowMs: number): void {
     this.#isDry = true;
-    this.#askAgainMs = nowMs + PAUSE_MS;
+    this.#askAgainMs = this.#hostsAskAgainMs = nowMs + PAUSE_MS;
   }
 }

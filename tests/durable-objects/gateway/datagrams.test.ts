@@ -239,6 +239,20 @@ describe("the guard of datagrams", () => {
     expect(passed.at(-1)).toBe("4000 192.0.2.1:53000 more");
   });
 
+  test("a guest that says by ICMP that it does not listen ends the conversation, and that one only", async () => {
+    const { door, heard, over, asked } = rig();
+    door.send(guest(), world(), bytes("x"));
+    door.send(guest(4001), world(), bytes("x"));
+    await turn();
+    door.unheard!(guest(), world());
+    door.unheard!(guest(9), world());
+    await turn();
+    expect([heard.kinds, over.length]).toEqual([["opened", "opened", "closed"], 1]);
+    door.send(guest(), world(), bytes("again"));
+    await turn();
+    expect(asked()).toBe(3);
+  });
+
   test("a refusal is told once and remembered for ten seconds", async () => {
     const { door, clock, heard, asked } = rig(() => away);
     door.send(guest(), world(), bytes("x"));

@@ -71,11 +71,11 @@ describe("a tunnel's share", () => {
     const pool = new Pool(limits);
     const share = new Share("t", limits);
     expect(share.open(true, 0)).toBe("ask");
-    share.onGrant(pool.lend(share.claim(true), 0), 0);
+    share.onGrant(pool.lend(share.claim(), 0), 0);
     expect(share.open(true, 0)).toBeUndefined();
     expect(share.open(false, 0)).toBeUndefined();
     expect(share.open(false, 0)).toBe("ask");
-    share.onGrant(pool.lend(share.claim(true), 0), 0);
+    share.onGrant(pool.lend(share.claim(), 0), 0);
     expect(share.open(false, 0)).toBeUndefined();
   });
 
@@ -94,6 +94,37 @@ describe("a tunnel's share", () => {
     expect(share.open(false, 3000)).toBe("too-many-flows");
     share.onGrant({ ...empty, flows: 9, brokenMs: 5000 }, 4000);
     expect(share.open(false, 8999)).toBe("looks-like-a-scan");
+  });
+
+  test("what is not there for one is not there for those who wait with it, and places are never overdrawn", () => {
+    const pool = new Pool({ ...limits, flows: 4 });
+    const shares = [new Share("a", limits), new Share("b", limits)];
+    let open = 0;
+    for (let count = 0; count < 20; count++)
+      for (const share of shares) {
+        if (share.open(false, 0) === "ask") share.onGrant(pool.lend(share.claim(), 0), 0);
+        if (share.open(false, 0) === undefined) open++;
+      }
+    expect(open).toBe(4);
+  });
+
+  test("has no more hosts, and goes on with those that it knows", () => {
+    const pool = new Pool({ ...limits, hosts: 1 });
+    const share = new Share("t", limits);
+    const open = (isNewHost: boolean) => {
+      if (share.open(isNewHost, 0) !== "ask") return;
+      share.onGrant(pool.lend(share.claim(), 0), 0);
+    };
+    open(true);
+    expect(share.open(true, 0)).toBeUndefined();
+    open(true);
+    expect(share.open(true, 0)).toBe("too-many-hosts");
+    for (let count = 0; count < 10; count++) {
+      open(false);
+      share.closed();
+    }
+    expect(share.open(false, 0)).not.toBe("too-many-hosts");
+    expect(share.open(false, 0)).not.toBe("too-many-connections");
   });
 
   test("fails safe: without an answer nothing more is let through", () => {
@@ -115,14 +146,14 @@ describe("a tunnel's share", () => {
   test("bytes: at most two slices pass without an answer, and the debt is told", () => {
     const pool = new Pool(limits);
     const share = new Share("t", limits);
-    share.onGrant(pool.lend(share.claim(true), 0), 0);
+    share.onGrant(pool.lend(share.claim(), 0), 0);
     expect(share.isLow(0)).toBe(false);
     expect(share.carried(60)).toBe(true);
     expect(share.isLow(0)).toBe(true);
     expect(share.carried(100)).toBe(true);
     expect(share.carried(40)).toBe(false);
-    expect(share.claim(false).owedBytes).toBe(100);
-    expect(share.claim(false).owedBytes).toBe(0);
+    expect(share.claim().owedBytes).toBe(100);
+    expect(share.claim().owedBytes).toBe(0);
   });
 
   test("many tunnels together never pass more than the limits, and a slice each that is under way", () => {
@@ -135,7 +166,7 @@ describe("a tunnel's share", () => {
         for (const [at, count, afterMs] of todo) {
           nowMs += afterMs;
           const share = shares[at]!;
-          if (share.open(true, nowMs) === "ask") share.onGrant(pool.lend(share.claim(true), nowMs), nowMs);
+          if (share.open(true, nowMs) === "ask") share.onGrant(pool.lend(share.claim(), nowMs), nowMs);
           if (share.open(true, nowMs) !== undefined) continue;
           opened++;
           if (share.carried(count)) bytes += count;
