@@ -1,4 +1,21 @@
 import type { FlowRow } from "#protocol/network-messages";
+import type { TunnelNotice } from "#protocol/tunnel-notices";
+import * as show from "./numbers.ts";
+
+type Quota = Extract<TunnelNotice, { type: "quota" }>;
+const quotaSentences: { readonly [Of in Quota["of"]]: string } = {
+  connections: "New connections are being opened too fast; some were refused.",
+  flows: "As many connections are open as this site allows; more are refused until some end.",
+  bytes: "The data that this site allows is used up; it fills again through the day.",
+  hosts: "More different hosts were contacted within a minute than this site allows.",
+  scan: "So many connections failed that this looks like a scan; new ones are refused.",
+};
+
+/** A bound that was reached, and when it is over if that is known. */
+export const quotaWords = ({ of, retryAfterMs }: Pick<Quota, "of" | "retryAfterMs">): string =>
+  retryAfterMs > 0
+    ? `${quotaSentences[of]} Trying again helps in ${show.seconds(retryAfterMs)}.`
+    : quotaSentences[of];
 
 /** Why a connection was refused, or how it ended, in a few words for a list. Empty: nothing to say. */
 export function reasonWords(reason: FlowRow["reason"]): string {

@@ -131,7 +131,11 @@ export class Hall {
     const notify = carrier instanceof VirgaCarrier ? carrier : undefined;
     const guest: L2Guest<C> = new L2Guest(
       carrier,
-      this.stackParts(lan, turn, (event) => notify?.notify(noticeOf(event, "connect"))),
+      this.stackParts(lan, turn, (event) => {
+        notify?.notify(noticeOf(event, "connect"));
+        const bound = event.kind === "refused" ? this.#keeper.quotaNotice(event.why.code) : undefined;
+        if (bound) notify?.notify(bound);
+      }),
     );
     return guest;
   }

@@ -53,6 +53,17 @@ const alone: Company = { refuses: () => Promise.resolve(null), enter: () => Prom
 const REFUSAL_LINES = 60;
 type Outcome = AuditRecord["outcome"];
 
+/** Which bound a refusal is about. */
+const bounds: Partial<Record<RefusalCode, Extract<TunnelNotice, { type: "quota" }>["of"]>> = {
+  "too-many-flows": "flows",
+  "too-many-connections": "connections",
+  "too-many-hosts": "hosts",
+  "too-many-bytes": "bytes",
+  "looks-like-a-scan": "scan",
+};
+/** A page is told of the same bound so often at most. */
+const TELL_MS = 2000;
+
 /** The operator's policy for one session: judges, counts, and writes a line per connection into the Worker's log. */
 export class Keeper implements Gatekeeper, DatagramGatekeeper {
   readonly #settings: Settings;
@@ -62,6 +73,7 @@ export class Keeper implements Gatekeeper, DatagramGatekeeper {
   readonly #company: Company;
   readonly #refusalLines = new TokenBucket(REFUSAL_LINES / 60, REFUSAL_LINES);
   #unwritten = 0;
+  readonly #toldAtMs = new Map<string, number>();
   #visit = nobody;
   #quota: Quota;
   /** For `/metrics`. */
@@ -235,6 +247,17 @@ export class Keeper implements Gatekeeper, DatagramGatekeeper {
   /** A connection that came in through a published port has ended. `from`: the browser's address. */
   logPort(from: string, port: number, outcome: Outcome, span: Span): void {
     this.#log({ ...this.#visit, door: "port", address: from }, { host: "", port }, "none", outcome, span);
+  }
+
+  /** What a page is told when a bound has been reached; undefined: this code is none, or the page was told just now. */
+  quotaNotice(code: RefusalCode): TunnelNotice | undefined {
+    const of = bounds[code];
+    const now = Date.now();
+    if (of === undefined || now - (this.#toldAtMs.get(of) ?? -Infinity) < TELL_MS) return undefined;
+    this.#toldAtMs.set(of, now);
+    const limits = this.#config.limits[this.#visit.profile];
+    const limit = of === "scan" ? 0 : limits[of];
+    return { type: "quota", of, limit, retryAfterMs: this.#quota.retryAfterMs(code, now) };
   }
 
   /** What a page is told when its tunnel opens. */

@@ -3,7 +3,7 @@ import type { FlowRow } from "#protocol/network-messages";
 import { describe } from "../failure-text.ts";
 import type { Network, NetworkView } from "../machine/create-network.ts";
 import * as show from "../numbers.ts";
-import { reasonWords } from "../refusal-text.ts";
+import { quotaWords, reasonWords } from "../refusal-text.ts";
 import { Facts } from "./facts.tsx";
 import { LanSection } from "./lan-section.tsx";
 import { PortsSection } from "./ports-section.tsx";
@@ -114,6 +114,13 @@ export function NetworkPanel(props: { network: Network; slug: string; invite: st
         {(failure) => <p class="muted">{`${describe(failure()).title}. ${describe(failure()).advice}`}</p>}
       </Show>
       <Show when={policyWords(view())}>{(words) => <p class="muted">{words()}</p>}</Show>
+      <Show when={view().quota}>
+        {(quota) => (
+          <p class="muted" role="status">
+            {quotaWords(quota())}
+          </p>
+        )}
+      </Show>
       <div class="actions">
         <Show when={view().state === "refused" || view().state === "reconnecting"}>
           <button class="primary" onClick={() => props.network.reconnect()}>

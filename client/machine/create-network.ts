@@ -29,6 +29,8 @@ export interface NetworkView {
   flows: readonly FlowRow[];
   /** What this visitor may do here; unknown before the tunnel has said it. */
   policy?: Extract<TunnelWord, { type: "policy" }> | undefined;
+  /** A bound that was reached a moment ago. */
+  quota?: Extract<TunnelWord, { type: "quota" }> | undefined;
   /** Ports of the machine that have an address of their own on the web. */
   ports: Extract<TunnelWord, { type: "ports" }>["ports"];
   /** The machine's hardware address, by which it owns its ports. */
@@ -44,11 +46,17 @@ const off = (): NetworkView => ({
   retryInMs: undefined,
   stats: undefined,
   policy: undefined,
+  quota: undefined,
   ports: [],
   machine: undefined,
   flows: [],
   cable: true,
 });
+
+/** What is over at once is shown for so long. */
+const QUOTA_SHOWN_MS = 10_000;
+/** The longest that a timer counts. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** A card and what must be transferred with it. */
 export interface Plug {
@@ -126,11 +134,21 @@ function download(bytes: Uint8Array<ArrayBuffer>, name: string): void {
 export function createNetwork() {
   const [view, setView] = createStore<NetworkView>(off());
   let worker: Worker | undefined;
+  let quotaTimer: ReturnType<typeof setTimeout> | undefined;
   const send = (command: NetworkCommand, transfer: Transferable[] = []) =>
     worker?.postMessage(command, transfer);
 
+  /** It is over when the server says so, or a little later. */
+  function showQuota(notice: Extract<TunnelWord, { type: "quota" }>): void {
+    setView("quota", notice);
+    clearTimeout(quotaTimer);
+    const lastsMs = Math.min(Math.max(notice.retryAfterMs, QUOTA_SHOWN_MS), MAX_TIMER_MS);
+    quotaTimer = setTimeout(() => setView("quota", undefined), lastsMs);
+  }
+
   function onTunnel(notice: TunnelWord): void {
     if (notice.type === "policy") setView("policy", notice);
+    else if (notice.type === "quota") showQuota(notice);
     else if (notice.type === "ports") setView("ports", reconcile(notice.ports, { key: "id" }));
   }
 
@@ -154,6 +172,7 @@ export function createNetwork() {
   function stop(): void {
     worker?.terminate();
     worker = undefined;
+    clearTimeout(quotaTimer);
     setView(off());
   }
 

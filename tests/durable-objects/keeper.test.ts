@@ -129,6 +129,18 @@ describe("the log", () => {
   });
 });
 
+test("a page is told of a bound that was reached, once in two seconds, and when it is over", async () => {
+  vi.useFakeTimers({ now: 1_000_000 });
+  const of = keeper({ VIRGA_EGRESS_LIMITS_SIGNED_IN: "connections=2,burst=1" });
+  await admitted(of);
+  const { code } = await refused(of, "198.41.0.4");
+  expect(of.quotaNotice(code)).toEqual({ type: "quota", of: "connections", limit: 2, retryAfterMs: 500 });
+  expect(of.quotaNotice(code)).toBeUndefined();
+  vi.advanceTimersByTime(2000);
+  expect(of.quotaNotice(code)).toMatchObject({ of: "connections", retryAfterMs: 0 });
+  expect(of.quotaNotice("private-address")).toBeUndefined();
+});
+
 describe("what a session is not alone in", () => {
   const hungUp: Refused = { refusal: "prohibited", code: "egress-off", sentence: "Please write to us." };
 

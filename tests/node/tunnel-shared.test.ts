@@ -4,6 +4,7 @@ import { TcpMuxParser, encodeTcpMux } from "#protocol/tcp-mux.ts";
 import { echoServer } from "../support/loopback.ts";
 import { loopbackServers } from "../support/loopback-servers.ts";
 import { forgetTunnel } from "../support/forget-tunnel.ts";
+import { VirgaGuest } from "../support/net-guest.ts";
 import { TestSocket, tunnelSite, visitorHeaders } from "../support/tunnel-site.ts";
 
 const SECRET = "a-test-secret-of-a-site";
@@ -101,4 +102,19 @@ test("sessions from one address share it, a /64 of IPv6 being one, and strangers
   const elsewhere = await from("2001:db8:1:3::1");
   expect(elsewhere.open).toBe(3);
   for (const { socket } of [...neighbours, elsewhere]) socket.drop();
+});
+
+test("a page is told which bound its machine has met", async () => {
+  const url = new URL("/l2", strangers.url).href.replace(/^http/, "ws");
+  const machine = await new VirgaGuest(url, { headers: await visitorHeaders(strangers) }).ready();
+  const open = [1, 2, 3].map(() => machine.guest.connect("198.18.0.1", servers.echo.port));
+  for (const connection of open) {
+    await connection.write(Buffer.from("x"));
+    while (connection.receivedBytes < 1) await connection.change();
+  }
+  await expect(machine.guest.connect("198.18.0.1", servers.echo.port).whole()).rejects.toThrow("reset");
+  await expect
+    .poll(() => machine.notices.find(({ type }) => type === "quota"), { timeout: 20_000 })
+    .toEqual({ type: "quota", of: "flows", limit: 3, retryAfterMs: 0 });
+  machine.stop();
 });
