@@ -1,5 +1,6 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { networkInterfaces } from "node:os";
 import { client as wispClient } from "@mercuryworkshop/wisp-js/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
@@ -156,6 +157,23 @@ describe("the relay", () => {
       second.send(JSON.stringify({ type: "auth", token }));
       expect(await told(second)).toMatchObject({ type: "error", code: "session_already_active" });
       expect((await second.untilClosed()).code).toBe(1008);
+      socket.drop();
+      echo.close();
+    });
+
+    const hasIpv6 = Object.values(networkInterfaces()).some((all) =>
+      all?.some(({ address }) => address === "::1"),
+    );
+    test.skipIf(!hasIpv6)(`over IPv6${hasIpv6 ? "" : " (skipped: this machine has no ::1)"}`, async () => {
+      const echo = await udpEcho("::1");
+      const socket = await open("?token=secret");
+      await socket.next();
+      const remoteIp = new Uint8Array(16);
+      remoteIp[15] = 1;
+      const ends = { version: 2, guestPort: 5001, remoteIp, remotePort: echo.port } as const;
+      socket.send(encodeRelayDatagram({ ...ends, payload: Buffer.from("ab") })!);
+      const answer = decodeRelayDatagram(new Uint8Array((await socket.next()) as Buffer));
+      expect(answer).toMatchObject({ ...ends, payload: new Uint8Array(Buffer.from("ba")) });
       socket.drop();
       echo.close();
     });

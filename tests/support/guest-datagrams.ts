@@ -51,14 +51,16 @@ function read(frame: Uint8Array): Heard | null {
 }
 
 /** A server that answers every datagram with the same bytes backwards. */
-export async function udpEcho(): Promise<{ readonly port: number; close(): void; heard: number }> {
-  const socket = createSocket("udp4");
+export async function udpEcho(
+  host: "127.0.0.1" | "::1" = "127.0.0.1",
+): Promise<{ readonly port: number; close(): void; heard: number }> {
+  const socket = createSocket(host === "::1" ? "udp6" : "udp4");
   const server = { port: 0, close: () => socket.close(), heard: 0 };
   socket.on("message", (payload, from) => {
     server.heard++;
     socket.send(Buffer.from(payload).reverse(), from.port, from.address);
   });
-  socket.bind(0, "127.0.0.1");
+  socket.bind(0, host);
   await once(socket, "listening");
   return Object.assign(server, { port: socket.address().port });
 }
