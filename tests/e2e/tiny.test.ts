@@ -101,3 +101,19 @@ async function killBrowser(open: BrowserContext): Promise<void> {
   for (const { id } of info.processInfo.filter(({ type }) => type === "browser")) process.kill(id, "SIGKILL");
   await closed;
 }
+
+test(
+  "the address says another network card, and the settings show it",
+  async () => {
+    await page.goto(`${site.url}/m/tiny?card=rtl8139-8139c`);
+    const shell = await boot();
+    // The older chip's revision (its data sheet's table of the configuration space) at the place of its model.
+    const card = "/sys/bus/pci/devices/0000:00:06.0";
+    expect(await shell.run(`echo $(cat ${card}/device ${card}/revision)`)).toBe("0x8139 0x10");
+    await page.getByRole("button", { name: "Settings" }).click();
+    const setting = page.getByLabel("Network card");
+    await setting.waitFor();
+    expect([await setting.inputValue(), await setting.isDisabled()]).toEqual(["rtl8139-8139c", true]);
+  },
+  BOOT_MS + 60_000,
+);
