@@ -53,10 +53,24 @@ export class Presence {
   }
 
   async #report(): Promise<readonly HangUp[] | null> {
-    const { kind, name, namespace, describe, onHangUp } = this.#parts;
+    const { kind, name, namespace, onHangUp } = this.#parts;
     const change = this.#change;
+    try {
+      this.#answer = await namespace.getByName(registerOf(kind, name)).report(this.#describe());
+      this.#answeredAtMs = Date.now();
+      this.#answeredChange = change;
+      if (this.#answer.length > 0) onHangUp(this.#answer);
+      return this.#answer;
+    } catch (error) {
+      console.error(JSON.stringify({ register: "silent", problem: String(error).slice(0, 200) }));
+      return null;
+    }
+  }
+
+  #describe(): Report {
+    const { kind, name, describe } = this.#parts;
     const { subjects, counts, gauges, pings } = describe();
-    const report: Report = {
+    return {
       kind,
       name,
       life: this.#life,
@@ -66,16 +80,6 @@ export class Presence {
       gauges: { ...gauges },
       pings: { ...pings, buckets: [...pings.buckets] },
     };
-    try {
-      this.#answer = await namespace.getByName(registerOf(kind, name)).report(report);
-      this.#answeredAtMs = Date.now();
-      this.#answeredChange = change;
-      if (this.#answer.length > 0) onHangUp(this.#answer);
-      return this.#answer;
-    } catch (error) {
-      console.error(JSON.stringify({ register: "silent", problem: String(error).slice(0, 200) }));
-      return null;
-    }
   }
 
   /** A socket has come or gone. What was asked before that says nothing about it. */

@@ -13,7 +13,7 @@ const SENTENCE = "The operator has switched the internet off.";
 const MAX_SENTENCE_CHARS = 120;
 const MAX_MINUTES = 60 * 24 * 366;
 
-const subject = z.string().check(z.minLength(1), z.maxLength(160));
+const subject = z.string().check(z.minLength(1), z.maxLength(1300));
 const Wish = z.strictObject({
   subject,
   sentence: z._default(z.string().check(z.minLength(1), z.maxLength(MAX_SENTENCE_CHARS)), SENTENCE),

@@ -7,7 +7,9 @@ import { formatIp, parseIp } from "../net/ip-text.ts";
  */
 export const Subject = z
   .string()
-  .check(z.regex(/^(all|(session|account):[\x21-\x7e]{1,128}|address:[0-9a-f.:]{2,45}(\/64)?)$/));
+  .check(z.regex(/^(all|(session|account):[\x21-\x7e]{1,1200}|address:[0-9a-f.:]{2,45}(\/64)?)$/));
+/** Names come from elsewhere, too: what is not printable ASCII is written as in a URL. 128 characters become 1,152 at most. */
+const plain = (name: string): string => name.toWellFormed().replace(/[^\x21-\x7e]/gu, encodeURIComponent);
 export const EVERYBODY = "all";
 
 export interface Person {
@@ -32,8 +34,8 @@ export function subjectsOf({ sid, account, address }: Person): string[] {
   const group = addressGroup(address);
   return [
     EVERYBODY,
-    `session:${sid}`,
-    ...(account === undefined ? [] : [`account:${account}`]),
+    `session:${plain(sid)}`,
+    ...(account === undefined ? [] : [`account:${plain(account)}`]),
     ...(group === null ? [] : [`address:${group}`]),
   ];
 }
@@ -44,5 +46,6 @@ export function readSubject(text: string): string | null {
     const group = addressGroup(text.slice("address:".length).replace(/\/64$/, ""));
     return group === null ? null : `address:${group}`;
   }
-  return Subject.safeParse(text).success ? text : null;
+  const written = plain(text);
+  return Subject.safeParse(written).success ? written : null;
 }

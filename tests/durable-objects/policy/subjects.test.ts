@@ -1,6 +1,6 @@
 import { assert, property, string } from "fast-check";
 import { expect, test } from "vitest";
-import { addressGroup, readSubject, subjectsOf } from "../../../durable-objects/policy/subjects.ts";
+import { Subject, addressGroup, readSubject, subjectsOf } from "../../../durable-objects/policy/subjects.ts";
 
 test.each([
   ["192.0.2.7", "192.0.2.7"],
@@ -29,8 +29,22 @@ test.each([
   ["address:192.0.2", null],
   ["session:", null],
   ["everybody", null],
-  ["account:a b", null],
+  ["account:a b", "account:a%20b"],
+  ["account:a%20b", "account:a%20b"],
+  ["account:ß/💾", "account:%C3%9F/%F0%9F%92%BE"],
 ])("an operator who writes %s means %s", (text, subject) => expect(readSubject(text)).toBe(subject));
+
+test("whatever a visitor is called, the names are subjects that an operator can write", () => {
+  assert(
+    property(string({ minLength: 1, maxLength: 128, unit: "binary" }), (name) => {
+      for (const subject of subjectsOf({ sid: name, account: name, address: "" })) {
+        expect(Subject.safeParse(subject).success).toBe(true);
+        expect(readSubject(subject)).toBe(subject);
+      }
+      expect(subjectsOf({ sid: name, address: "" })[1]).toBe(readSubject(`session:${name}`));
+    }),
+  );
+});
 
 test("whatever is written is a subject or none", () => {
   assert(
