@@ -90,8 +90,15 @@ export class Hall {
 
   /** Datagrams that have no way out are counted. */
   #counted(open: OpenDatagrams): OpenDatagrams {
-    return (onReply) => {
-      const datagrams = open(onReply);
+    return (sink) => {
+      const datagrams = open({
+        onReply: (from, to, payload) => sink.onReply(from, to, payload),
+        // The first refusal of a conversation comes so, the further ones by `send`.
+        onEvent: (event) => {
+          if (event.kind === "refused") this.#counts.refusedDatagrams++;
+          sink.onEvent(event);
+        },
+      });
       return {
         send: (from, to, payload) => {
           const refused = datagrams.send(from, to, payload);

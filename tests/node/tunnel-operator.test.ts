@@ -7,6 +7,7 @@ import { TcpMuxParser, encodeTcpMux } from "#protocol/tcp-mux.ts";
 import { echoServer } from "../support/loopback.ts";
 import { loopbackServers } from "../support/loopback-servers.ts";
 import { sidOf } from "../support/forget-tunnel.ts";
+import { GuestDatagrams } from "../support/guest-datagrams.ts";
 import { VirgaGuest } from "../support/net-guest.ts";
 import { TestSocket, tunnelSite, visitorHeaders } from "../support/tunnel-site.ts";
 
@@ -153,6 +154,9 @@ test("/metrics says what the objects have carried, after they are gone too", asy
   await connection.write(Buffer.from(randomUUID()));
   while (connection.receivedBytes < 36) await connection.change();
   await expect(page.guest.connect("10.99.0.1", 80).whole()).rejects.toThrow("reset");
+  const udp = new GuestDatagrams(page.guest);
+  udp.send(4000, "192.0.2.7", 9999, "x");
+  expect(await udp.next()).toEqual({ icmp: "port", toPort: 9999 });
   const denied = await metric("l2_policy_denied_total");
   page.stop();
   await expect
@@ -161,6 +165,9 @@ test("/metrics says what the objects have carried, after they are gone too", asy
   await expect
     .poll(() => metric("l2_policy_denied_total"), { timeout: 60_000, interval: 1000 })
     .toBeGreaterThanOrEqual(denied);
+  await expect
+    .poll(() => metric("l2_udp_send_fail_total"), { timeout: 60_000, interval: 1000 })
+    .toBeGreaterThan(0);
   await expect.poll(() => metric("l2_sessions_active"), { timeout: 60_000, interval: 1000 }).toBe(0);
   for (const name of [
     "l2_sessions_total",
