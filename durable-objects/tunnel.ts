@@ -241,7 +241,12 @@ export class Tunnel extends DurableObject<Env> {
     for (const door of this.#shell.doors) flows += door.streamCount;
     for (const { carrier } of this.#lobby.guests) heldBytes += carrier.heldBytes;
     const sockets = this.#shell.socketCount;
-    return { ...this.#counts, ...this.#hall.metrics(), sockets, flows, heldBytes };
+    let stackBytes = 0;
+    for (const { stack } of this.#hosts()) {
+      const { sendHeld, receiveHeld, reassembling } = stack.counts;
+      stackBytes += sendHeld + receiveHeld + reassembling;
+    }
+    return { ...this.#counts, ...this.#hall.metrics(), sockets, flows, heldBytes, stackBytes };
   }
 
   /** The same for the register, by the names of `/metrics`. */

@@ -94,6 +94,12 @@ export interface FlowView {
 
 /** The stack as its host sees it; `stack.ts` is the implementation. */
 export interface NetworkStack {
+  /** Bytes that it keeps: for the guest, for the world, and of fragments. For metrics and tests of bounds. */
+  readonly counts: {
+    readonly sendHeld: number;
+    readonly receiveHeld: number;
+    readonly reassembling: number;
+  };
   onFrame(frame: Uint8Array, nowMs: number): void;
   onTime(nowMs: number): void;
   /** When `onTime` is wanted, in the same clock; undefined: not before something happens. */
