@@ -107,7 +107,7 @@ test("the picture of the screen can be saved", async () => {
 test("a click gives the mouse to the machine, and the page says how to take it back", async () => {
   await page.locator(".graphics-screen canvas").click();
   await page.getByText("The mouse is in the machine. Escape gives it back.").waitFor();
-  expect(await page.evaluate(() => document.pointerLockElement?.tagName)).toBe("CANVAS");
+  await expect.poll(() => page.evaluate(() => document.pointerLockElement?.tagName)).toBe("CANVAS");
   await page.evaluate(() => document.exitPointerLock());
   await page.getByText("The mouse is in the machine.").waitFor({ state: "detached" });
 });

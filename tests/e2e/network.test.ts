@@ -27,7 +27,7 @@ test.each([
       await page.goto(`${proxy.url}/m/${slug}`);
       await page.getByRole("heading", { name: "The network is gone" }).waitFor({ timeout: BOOT_MS });
       expect(proxy.isCut).toBe(true);
-      expect(await page.locator(".status").innerText()).toMatch(/Paused: the network is gone/);
+      await page.locator(".status").getByText(/Paused: the network is gone/).waitFor();
       proxy.mend();
       const shell = consoleOf(page);
       await shell.waitFor(/#$/m, BOOT_MS);
