@@ -88,6 +88,8 @@ class Side implements World {
   readonly turn: () => void;
   readonly #send: (frame: Uint8Array) => void;
   readonly #unread = new Map<GuestConnection, number>();
+  /** Those that hear of what has come at the end of this turn. */
+  readonly #told = new Set<GuestConnection>();
   readonly accept: ((connection: GuestConnection, port: number) => void) | undefined;
 
   constructor(
@@ -141,8 +143,12 @@ class Side implements World {
     connection.receivedBytes += bytes.length;
     if (!connection.discards) connection.pieces.push(bytes);
     this.#unread.set(connection, (this.#unread.get(connection) ?? 0) + bytes.length);
+    if (connection.onData) queueMicrotask(() => connection.onData?.(bytes));
+    // Everything that one message brings is read at once, as a program does that is woken for all of it.
+    if (this.#told.has(connection)) return;
+    this.#told.add(connection);
     queueMicrotask(() => {
-      connection.onData?.(bytes);
+      this.#told.delete(connection);
       if (!connection.isPaused) this.took(connection);
       connection.wake();
     });
@@ -193,7 +199,7 @@ export class NetGuest {
   readonly #send: (frame: Uint8Array) => void;
   readonly #flush: () => void;
   readonly #servers = new Map<number, Side>();
-  #timer: NodeJS.Timeout | undefined;
+  #timer: { readonly id: NodeJS.Timeout; readonly atMs: number } | undefined;
   isGone = false;
   /** Sees every frame first; what it takes (true) nobody else sees. */
   onFrame: ((frame: Uint8Array) => boolean) | undefined;
@@ -270,18 +276,21 @@ export class NetGuest {
     if (this.isGone) return;
     this.#flush();
     const times = this.#sides.map(({ stack }) => stack.pollAt()).filter((time) => time !== undefined);
-    clearTimeout(this.#timer);
-    if (times.length === 0) return;
+    const atMs = Math.min(...times);
+    // A timer that fires too early asks again; to set one anew in every turn would cost more than the turn.
+    if (times.length === 0 || (this.#timer && this.#timer.atMs <= atMs)) return;
+    clearTimeout(this.#timer?.id);
     const onTime = (): void => {
+      this.#timer = undefined;
       for (const { stack } of this.#sides) stack.onTime(now());
       this.turn();
     };
-    this.#timer = setTimeout(onTime, Math.max(0, Math.min(...times) - now()));
+    this.#timer = { id: setTimeout(onTime, Math.max(0, atMs - now())), atMs };
   }
 
   stop(): void {
     this.isGone = true;
-    clearTimeout(this.#timer);
+    clearTimeout(this.#timer?.id);
   }
 }
 
