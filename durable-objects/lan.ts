@@ -92,7 +92,7 @@ export class Lan extends DurableObject<Env> {
       },
       reopen: (_visit, outlet, snapshot) => this.#running().reopen(outlet, snapshot),
       pollAt: () => this.#host?.pollAt(),
-      onTime: () => this.#host?.onTime(),
+      onTime: () => this.#onTime(),
       isQuiet: () => this.#host?.isQuiet ?? true,
     });
     const stored = RoomPlan.safeParse(ctx.storage.kv.get("plan"));
@@ -117,9 +117,19 @@ export class Lan extends DurableObject<Env> {
     }));
   }
 
-  #afterTurn(): void {
+  /** Frames that a slow link has let go leave with this turn: nothing else may come for long. */
+  #onTime(): void {
+    this.#host?.onTime();
+    this.#settle();
+  }
+
+  #settle(): void {
     this.#shell.rouseAll();
     this.#host?.settle();
+  }
+
+  #afterTurn(): void {
+    this.#settle();
     this.#shell.afterTurn();
   }
 
