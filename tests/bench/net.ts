@@ -1,258 +1,37 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { performance } from "node:perf_hooks";
 import { once } from "node:events";
-import { WebSocket } from "ws";
-import { createTestHarness } from "wrangler";
-import { logging, server as wisp } from "@mercuryworkshop/wisp-js/server";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { decodeWisp, encodeWisp } from "../../emulator/protocol/wisp.ts";
-import { VirgaGuest } from "../support/net-guest.ts";
-import { localVariables } from "../support/tunnel-site.ts";
+import { createInterface } from "node:readline";
 import { measureStack } from "./net/stack.ts";
 import type { Result } from "./report.ts";
 
 /**
  * The tunnel against a bare pipe (a WebSocket through an object to `connect()`) in the same workerd and run, and against a
- * Wisp server that does the same work. The guest's TCP runs in this process; the world in a process of its own.
+ * Wisp server that does the same work. The client, the world, the Wisp server and what starts workerd are processes of their
+ * own, so that nobody's garbage is collected in somebody else's time.
  */
-const MiB = 2 ** 20;
-const BULK_BYTES = 32 * MiB;
-const BATCH_BYTES = 65_536;
-const ROUNDS = 3;
-const ECHOES = 300;
-const CONNECTIONS = 400;
-const AT_ONCE = 20;
-const IDLE_FLOWS = 500;
-
-process.loadEnvFile("infra/local.env");
-process.env["WRANGLER_LOG"] = "error";
-
-interface Ports {
-  source: number;
-  sink: number;
-  echo: number;
+interface Part<T> {
+  /** The line of JSON that it says first. */
+  readonly told: T;
+  readonly child: ChildProcess;
 }
-const wish = (bytes: number): Buffer => {
-  const buffer = Buffer.alloc(8);
-  buffer.writeBigUInt64BE(BigInt(bytes));
-  return buffer;
-};
-const median = (values: number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
-const megabytesPerSecond = (startMs: number, bytes = BULK_BYTES): number =>
-  bytes / 1e3 / (performance.now() - startMs);
 
-async function loopback(): Promise<{ ports: Ports; child: ChildProcess }> {
-  const child = spawn(process.execPath, ["tests/bench/net/loopback-process.ts"], {
-    stdio: ["pipe", "pipe", "inherit"],
+async function start<T>(name: string, flags: string[] = [], task: unknown = {}): Promise<Part<T>> {
+  const program = [...flags, `tests/bench/net/${name}-process.ts`, JSON.stringify(task)];
+  const child = spawn(process.execPath, program, { stdio: ["pipe", "pipe", "inherit"] });
+  const lines = createInterface(child.stdout);
+  const gone = once(child, "exit").then(([code]) => {
+    throw new Error(`The bench's ${name} ended with ${String(code)} before it had said anything.`);
   });
-  const [line] = (await once(child.stdout, "data")) as [Buffer];
-  return { ports: JSON.parse(line.toString()) as Ports, child };
+  gone.catch(() => {});
+  const [line] = (await Promise.race([once(lines, "line"), gone])) as [string];
+  return { told: JSON.parse(line) as T, child };
 }
 
-const open = async (
-  url: string,
-  protocols: string[],
-  headers: Record<string, string> = {},
-): Promise<WebSocket> => {
-  const socket = new WebSocket(url, protocols, { perMessageDeflate: false, headers });
-  await once(socket, "open");
-  return socket;
-};
-
-/** One transfer in each direction over something that takes and gives bytes; MB/s. */
-type Transfer = (port: number, direction: "down" | "up") => Promise<number>;
-
-function barePipe(origin: string): Transfer {
-  return async (port, direction) => {
-    const socket = await open(`${origin}/?port=${port}`, [], { host: "bare.test" });
-    const startMs = performance.now();
-    let got = 0;
-    let sent = 0;
-    let unconfirmed = 0;
-    const block = Buffer.alloc(BATCH_BYTES, 7);
-    const toSend = direction === "up" ? BULK_BYTES : 0;
-    const push = (): void => {
-      while (unconfirmed < 8 && sent < toSend) {
-        socket.send(block);
-        sent += block.length;
-        unconfirmed++;
-      }
-    };
-    socket.send(wish(BULK_BYTES));
-    push();
-    await new Promise<void>((resolve) =>
-      socket.on("message", (message: Buffer, isBinary) => {
-        if (!isBinary) {
-          unconfirmed--;
-          push();
-          return;
-        }
-        got += message.length;
-        if (direction === "up" || got >= BULK_BYTES) resolve();
-      }),
-    );
-    socket.terminate();
-    return megabytesPerSecond(startMs);
-  };
-}
-
-function tunnelled(tunnel: VirgaGuest): Transfer {
-  return async (port, direction) => {
-    const startMs = performance.now();
-    const connection = tunnel.guest.connect("127.0.0.1", port);
-    connection.discards = true;
-    await connection.write(wish(BULK_BYTES));
-    const block = Buffer.alloc(BATCH_BYTES, 7);
-    const toSend = direction === "up" ? BULK_BYTES : 0;
-    for (let sent = 0; sent < toSend; sent += block.length) await connection.write(block);
-    await connection.whole();
-    connection.end();
-    const expected = direction === "up" ? 1 : BULK_BYTES;
-    if (connection.receivedBytes !== expected) throw new Error(`${connection.receivedBytes} bytes came`);
-    return megabytesPerSecond(startMs);
-  };
-}
-
-/** A Wisp client, for the reference server and for ours. */
-function overWisp(url: string): Transfer {
-  return async (port, direction) => {
-    // The server speaks first: the listener must be there before the socket is open.
-    const socket = new WebSocket(url, { perMessageDeflate: false });
-    let credit = 0;
-    let got = 0;
-    let sent = 0;
-    const block = Buffer.alloc(BATCH_BYTES, 7);
-    const startMs = performance.now();
-    const toSend = direction === "up" ? BULK_BYTES : 0;
-    const push = (): void => {
-      while (credit > 0 && sent < toSend) {
-        credit--;
-        socket.send(encodeWisp.data(1, block));
-        sent += block.length;
-      }
-    };
-    const done = new Promise<void>((resolve) =>
-      socket.on("message", (message: Buffer) => {
-        const packet = decodeWisp(new Uint8Array(message));
-        if (!packet.ok) return;
-        if (packet.value.type === "continue")
-          credit = packet.value.packets - (packet.value.stream === 0 ? 1 : 0);
-        if (packet.value.type === "continue" && packet.value.stream === 0) {
-          socket.send(encodeWisp.connect(1, "tcp", "127.0.0.1", port));
-          socket.send(encodeWisp.data(1, wish(BULK_BYTES)));
-        }
-        if (packet.value.type === "data") got += packet.value.bytes.length;
-        if (packet.value.type === "close" || got >= (direction === "up" ? 1 : BULK_BYTES)) resolve();
-        push();
-      }),
-    );
-    await done;
-    socket.terminate();
-    return megabytesPerSecond(startMs);
-  };
-}
-
-async function referenceWisp(): Promise<{ url: string; close: () => void }> {
-  wisp.options.allow_private_ips = true;
-  wisp.options.allow_loopback_ips = true;
-  logging.set_level(logging.NONE);
-  const server = createServer();
-  server.on("upgrade", (request, socket, head) => wisp.routeRequest(request, socket, head));
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  return { url: `ws://127.0.0.1:${port}/wisp/`, close: () => (server.closeAllConnections(), server.close()) };
-}
-
-async function roundTrips(ask: () => Promise<void>): Promise<number> {
-  const times: number[] = [];
-  for (let count = 0; count < ECHOES; count++) {
-    const startMs = performance.now();
-    await ask();
-    times.push(performance.now() - startMs);
-  }
-  return median(times);
-}
-
-async function bareRoundTrip(origin: string, port: number): Promise<number> {
-  const socket = await open(`${origin}/?port=${port}`, [], { host: "bare.test" });
-  let answered: (() => void) | undefined;
-  socket.on("message", (_: Buffer, isBinary) => isBinary && answered?.());
-  const result = await roundTrips(async () => {
-    const answer = new Promise<void>((resolve) => (answered = resolve));
-    socket.send(Buffer.from("x"));
-    await answer;
-  });
-  socket.terminate();
-  return result;
-}
-
-async function tunnelRoundTrip(tunnel: VirgaGuest, port: number): Promise<number> {
-  const connection = tunnel.guest.connect("127.0.0.1", port);
-  connection.discards = true;
-  const result = await roundTrips(async () => {
-    const before = connection.receivedBytes;
-    await connection.write(Buffer.from("x"));
-    while (connection.receivedBytes === before) await connection.change();
-  });
-  connection.abort();
-  return result;
-}
-
-/** Connections that are made, say a byte, hear it and close; per second. */
-async function connectionRate(tunnel: VirgaGuest, port: number): Promise<number> {
-  const startMs = performance.now();
-  let left = CONNECTIONS;
-  const worker = async (): Promise<void> => {
-    while (left-- > 0) {
-      const connection = tunnel.guest.connect("127.0.0.1", port);
-      await connection.write(Buffer.from("x"));
-      connection.end();
-      await connection.whole();
-    }
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  return CONNECTIONS / ((performance.now() - startMs) / 1000);
-}
-
-/** Processor time and memory of the workerd below this process, if this system says (Linux). */
-function workerd(): { cpuMs: number; rssBytes: number } | undefined {
-  try {
-    let found: { cpuMs: number; rssBytes: number } | undefined;
-    const children = (pid: number): number[] =>
-      readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number);
-    const visit = (pid: number): void => {
-      if (readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "workerd") {
-        const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
-          .replace(/^.*\) /, "")
-          .split(" ");
-        // utime and stime in ticks of 10 ms, rss in pages of 4 KiB (proc_pid_stat(5)).
-        const rssBytes = Number(fields[21]) * 4096;
-        const cpuMs = (Number(fields[11]) + Number(fields[12])) * 10;
-        if (!found || rssBytes > found.rssBytes) found = { cpuMs, rssBytes };
-      }
-      children(pid).forEach(visit);
-    };
-    visit(process.pid);
-    return found;
-  } catch {
-    return undefined;
-  }
-}
-
-async function memoryPerFlow(tunnel: VirgaGuest, port: number): Promise<number | undefined> {
-  const before = workerd();
-  const flows = Array.from({ length: IDLE_FLOWS }, () => tunnel.guest.connect("127.0.0.1", port));
-  await Promise.all(flows.map((connection) => connection.write(Buffer.from("x"))));
-  for (const connection of flows) while (connection.receivedBytes === 0) await connection.change();
-  const after = workerd();
-  for (const connection of flows) connection.abort();
-  return before && after && (after.rssBytes - before.rssBytes) / IDLE_FLOWS;
-}
-
-async function throughput(transfer: Transfer, ports: Ports): Promise<{ down: number[]; up: number[] }> {
-  return { down: [await transfer(ports.source, "down")], up: [await transfer(ports.sink, "up")] };
+async function stop({ child }: Part<unknown>): Promise<void> {
+  if (child.exitCode !== null) return;
+  const gone = once(child, "exit");
+  child.stdin?.end();
+  await gone;
 }
 
 /** The stack alone first, while nothing else runs. */
@@ -261,72 +40,18 @@ export async function measure(): Promise<readonly Result[]> {
 }
 
 async function measureTunnel(): Promise<readonly Result[]> {
-  const { ports, child } = await loopback();
-  const tunnelWorker = { configPath: "./build/dist/virga/wrangler.json", vars: localVariables() };
-  const bareWorker = { configPath: "./tests/bench/net/bare-pipe.toml" };
-  const harness = createTestHarness({ workers: [tunnelWorker, bareWorker] });
-  const { url } = await harness.listen();
-  const origin = `ws://127.0.0.1:${url.port}`;
-  const reference = await referenceWisp();
-  const session = await fetch(new URL("/session", url), { method: "POST" });
-  const headers = { cookie: session.headers.getSetCookie()[0]!.split(";", 1)[0]! };
-  const tunnel = await new VirgaGuest(`${origin}/l2`, { headers }).ready();
+  const world = await start<object>("loopback");
+  const site = await start<{ url: string }>("site");
+  const reference = await start<{ url: string }>("wisp");
   try {
-    const peers = {
-      tunnel: tunnelled(tunnel),
-      bare: barePipe(origin),
-      reference: overWisp(reference.url),
-      wisp: overWisp(`${origin}/wisp/`),
-    };
-    const all = { tunnel: [], bare: [], reference: [], wisp: [] } as unknown as Record<
-      keyof typeof peers,
-      { down: number; up: number; cpuMsPerMB: number }[]
-    >;
-    for (let round = 0; round < ROUNDS; round++)
-      for (const name of Object.keys(peers) as (keyof typeof peers)[]) {
-        const before = workerd();
-        const { down, up } = await throughput(peers[name], ports);
-        const after = workerd();
-        const cpuMsPerMB = ((after?.cpuMs ?? 0) - (before?.cpuMs ?? 0)) / ((2 * BULK_BYTES) / 1e6);
-        all[name].push({ down: down[0]!, up: up[0]!, cpuMsPerMB });
-      }
-    const of = (name: keyof typeof peers, what: "down" | "up" | "cpuMsPerMB"): number =>
-      median(all[name].map((row) => row[what]));
-    const against = (name: string, value: number, unit: string, peer: string, theirs: number): Result => ({
-      name,
-      value,
-      unit,
-      peer,
-      ratio: value / theirs,
+    const where = { url: site.told.url, reference: reference.told.url, ports: world.told };
+    const client = await start<readonly Result[]>("client", ["--max-semi-space-size=1"], {
+      ...where,
+      site: site.child.pid,
     });
-    const bareRtt = await bareRoundTrip(origin, ports.echo);
-    const tunnelRtt = await tunnelRoundTrip(tunnel, ports.echo);
-    const rate = await connectionRate(tunnel, ports.echo);
-    const perFlow = await memoryPerFlow(tunnel, ports.echo);
-    return [
-      against("throughput-down", of("tunnel", "down"), "MB/s", "bare-pipe", of("bare", "down")),
-      against("throughput-up", of("tunnel", "up"), "MB/s", "bare-pipe", of("bare", "up")),
-      against("wisp-down", of("wisp", "down"), "MB/s", "wisp-js server", of("reference", "down")),
-      against("wisp-up", of("wisp", "up"), "MB/s", "wisp-js server", of("reference", "up")),
-      against("tunnel-down-to-wisp", of("tunnel", "down"), "MB/s", "wisp-js server", of("reference", "down")),
-      against("cpu-per-megabyte", of("tunnel", "cpuMsPerMB"), "ms/MB", "bare-pipe", of("bare", "cpuMsPerMB")),
-      against("round-trip", tunnelRtt, "ms", "bare-pipe", bareRtt),
-      {
-        name: "round-trip-added",
-        value: tunnelRtt - bareRtt,
-        unit: "ms",
-        peer: "limit 1 ms",
-        ratio: tunnelRtt - bareRtt,
-      },
-      { name: "connections", value: rate, unit: "1/s" },
-      ...(perFlow === undefined
-        ? []
-        : [{ name: "memory-per-flow", value: perFlow / 1024, unit: "KiB of workerd" }]),
-    ];
+    await stop(client);
+    return client.told;
   } finally {
-    tunnel.stop();
-    reference.close();
-    await harness.close();
-    child.kill();
+    await Promise.all([world, site, reference].map(stop));
   }
 }
