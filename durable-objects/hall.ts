@@ -155,6 +155,7 @@ export class Hall {
     dhcp?: Dhcp,
   ): Omit<StackHostParts, "transmit" | "isRoomy"> {
     return {
+      flowBytes: lan.sendBufferBytes,
       makeStack: (world) =>
         guestStack(world, lan, { hasHost: this.#keeper.hasHost, dhcp, takesQuic: this.hasUdp }),
       egress: this.egress,

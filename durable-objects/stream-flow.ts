@@ -8,8 +8,9 @@ export interface Pipe {
   close?(): void;
 }
 
-const READ_BYTES = 64 * 1024;
-/** A read that is under way owns its buffer, and a thousand idle connections may not own 64 MiB: the next is as long as the last suggests. */
+/** What a read brings fits into one message of `virga-l2-v1` with the headers of the segments that it becomes. */
+const READ_BYTES = 62 * 1024;
+/** A read that is under way owns its buffer, and a thousand idle connections may not own 62 MiB: the next is as long as the last suggests. */
 const FIRST_READ_BYTES = 2 * 1024;
 const SECOND_READ_BYTES = 16 * 1024;
 /** A read that filled less than this is copied, so that what the stack keeps is not mostly empty buffer. */

@@ -1,4 +1,4 @@
-import { lanDefaults } from "../net/lan.ts";
+import { lanDefaults, largeLan } from "../net/lan.ts";
 import type { StackConfig } from "../net/world.ts";
 import type { Carrier } from "./carrier.ts";
 import { type Door, earliest } from "./door.ts";
@@ -6,8 +6,8 @@ import { StackHost, type StackHostParts } from "./stack-host.ts";
 
 export type Lan = Omit<StackConfig, "secret" | "epochMs">;
 
-/** 1,024 flows with buffers that fill a fast line. */
-export const virgaLan: Lan = lanDefaults;
+/** 1,024 flows with buffers that fill a fast line, in segments as long as the carrier's frames. */
+export const virgaLan: Lan = largeLan;
 /** For peers that give no credit: all their buffers together stay under 16 MiB. */
 export const foreignLan: Lan = {
   ...lanDefaults,

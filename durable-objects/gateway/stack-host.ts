@@ -29,6 +29,8 @@ export type FlowEvent =
 
 export interface StackHostParts {
   readonly makeStack: (world: World) => NetworkStack;
+  /** `sendBufferBytes` of the stack's configuration. */
+  readonly flowBytes: number;
   readonly egress: Egress;
   readonly openDatagrams: OpenDatagrams;
   /** A DNS message in, an answer out; null where no upstream answers. */
@@ -66,10 +68,10 @@ export interface GuestFlow {
 /** Questions that wait for an answer at a time; more are answered by silence, and the guest asks again. */
 const MAX_QUERIES = 64;
 /**
- * Credit is given in steps, as a read of the world costs as much for three bytes as for all that is there. No step is more
- * than a quarter of what a stack lets a flow hold, however many share it, so that `roomy` is sure to come after less.
+ * Credit is given in steps, as a read of the world costs as much for three bytes as for all that is there: a sixteenth of what
+ * a flow may hold. No step is more than a quarter of it, however many share it, so that `roomy` is sure to come after less.
  */
-const GRANT_BYTES = 16 * 1024;
+const STEPS = 16;
 const SHARED_BYTES = 4 << 20;
 const LEAST_GRANT_BYTES = 4096;
 
@@ -154,7 +156,11 @@ export class StackHost implements World {
   #grant(flow: FlowId, row: OutboundRow): void {
     if (!row.isOpen) return;
     const more = this.stack.room(flow) - row.granted;
-    if (more < Math.max(LEAST_GRANT_BYTES, Math.min(GRANT_BYTES, SHARED_BYTES / this.#rows.size))) return;
+    if (
+      more <
+      Math.max(LEAST_GRANT_BYTES, Math.min(this.#parts.flowBytes / STEPS, SHARED_BYTES / this.#rows.size))
+    )
+      return;
     row.granted += more;
     row.out.grant(more);
   }

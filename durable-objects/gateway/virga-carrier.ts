@@ -3,8 +3,8 @@ import { byeCodes, encodeL2, frameCost, l2Limits } from "#protocol/virga-l2.ts";
 import type { TunnelNotice } from "#protocol/tunnel-notices.ts";
 import { type Carrier, type FrameCounts, type Outlet } from "./carrier.ts";
 
-/** Frames that wait for credit. With what is under way (256 KiB) this is all that one session keeps for its client. */
-const QUEUE_BYTES = 512 * 1024;
+/** Frames that wait for credit. With what is under way (1 MiB) this is all that one session keeps for its client. */
+const QUEUE_BYTES = 2 * 2 ** 20;
 
 /** `virga-l2-v1`, the server's end. Outlives its socket: the next one goes on where the last one stopped. */
 export class VirgaCarrier implements Carrier {

@@ -1,6 +1,7 @@
 import { FrameSlab } from "./frame-slab.ts";
 import type { Neighbours } from "./neighbours.ts";
 import { type Ip, isMulticast } from "./wire/address.ts";
+import type { StackConfig } from "./world.ts";
 import { BROADCAST_MAC, ETHERNET_BYTES, type Mac, etherTypes, writeEthernet } from "./wire/ethernet.ts";
 import { IPV4_BYTES, protocols, writeIpv4 } from "./wire/ipv4.ts";
 import { FRAGMENT_BYTES, IPV6_BYTES, writeIpv6 } from "./wire/ipv6.ts";
@@ -18,6 +19,8 @@ const MORE_FRAGMENTS = 0x2000;
 export class IpOutput {
   readonly slab = new FrameSlab();
   readonly mtu: number;
+  /** The longest packet with a TCP segment. */
+  readonly segmentBytes: number;
   readonly #mac: Mac;
   readonly #neighbours: Neighbours;
   readonly #transmit: (frame: Uint8Array) => void;
@@ -27,9 +30,15 @@ export class IpOutput {
   #bytes = 0;
   #waitsFor: Ip | undefined;
 
-  constructor(mac: Mac, mtu: number, neighbours: Neighbours, transmit: (frame: Uint8Array) => void) {
+  constructor(
+    mac: Mac,
+    link: Pick<StackConfig, "mtu" | "segmentBytes">,
+    neighbours: Neighbours,
+    transmit: (frame: Uint8Array) => void,
+  ) {
     this.#mac = mac;
-    this.mtu = mtu;
+    this.mtu = link.mtu;
+    this.segmentBytes = link.segmentBytes;
     this.#neighbours = neighbours;
     this.#transmit = transmit;
   }
@@ -38,7 +47,7 @@ export class IpOutput {
     this.#nowMs = nowMs;
   }
 
-  /** The payload's offset in `slab`. The payload fits into the MTU; `mac` overrides what the neighbours say. */
+  /** The payload's offset in `slab`. The payload fits into the MTU, or is one TCP segment; `mac` overrides what the neighbours say. */
   open(from: Ip, to: Ip, protocol: number, payloadBytes: number, ttl = TTL, mac?: Mac): number {
     const headerBytes = to.version === 4 ? IPV4_BYTES : IPV6_BYTES;
     const payload = this.#begin(from, to, headerBytes + payloadBytes, mac) + headerBytes;

@@ -20,13 +20,17 @@ export interface InputParts {
   readonly udp: Udp;
 }
 
+/** Longer than the link carries: for TCP that is what the other end may have left uncut. */
+export const isTooBig = ({ start, end, protocol }: IpHeader, link: StackConfig): boolean =>
+  end - start > (protocol === protocols.tcp ? link.segmentBytes : link.mtu);
+
 /** IPv4 packets of the guests (RFC 791, RFC 1122 §3.2, RFC 1812): which of them are for the gateway, and which for the world. */
 export class Ipv4Input {
   readonly #parts: InputParts;
   readonly #header = emptyIpHeader();
   readonly #gateway: number;
   readonly #mask: number;
-  readonly #mtu: number;
+  readonly #config: StackConfig;
   /** Who spoke last: most packets have nothing to teach. */
   #lastSource = 0;
   #lastMac: Mac = 0;
@@ -35,7 +39,7 @@ export class Ipv4Input {
     this.#parts = parts;
     this.#gateway = gateway.d;
     this.#mask = config.prefixLength === 0 ? 0 : -1 << (32 - config.prefixLength);
-    this.#mtu = config.mtu;
+    this.#config = config;
   }
 
   /** An address of the LAN that a guest may have. */
@@ -67,8 +71,8 @@ export class Ipv4Input {
       this.#lastSource = source;
       this.#lastMac = mac;
     }
-    if (header.end - header.start > this.#mtu && header.dontFragment) {
-      this.#parts.icmp.about(view, header, "tooBig", nowMs, this.#mtu);
+    if (header.dontFragment && isTooBig(header, this.#config)) {
+      this.#parts.icmp.about(view, header, "tooBig", nowMs, this.#config.mtu);
       return;
     }
     if (!header.moreFragments && header.fragmentOffset === 0) return this.#take(view, header, mac, nowMs);

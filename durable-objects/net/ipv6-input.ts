@@ -1,4 +1,4 @@
-import type { InputParts } from "./ipv4-input.ts";
+import { type InputParts, isTooBig } from "./ipv4-input.ts";
 import type { Ipv6Gateway, Ndp } from "./ndp.ts";
 import { type Ip, isMulticast, isUnspecified, pseudoSum, readIp, sameIp } from "./wire/address.ts";
 import type { Mac } from "./wire/ethernet.ts";
@@ -13,7 +13,7 @@ export class Ipv6Input {
   readonly #gateway: Ipv6Gateway;
   readonly #ndp: Ndp;
   readonly #header = emptyIpHeader();
-  readonly #mtu: number;
+  readonly #config: StackConfig;
   #last: Ip | undefined;
   #lastMac: Mac = 0;
 
@@ -21,7 +21,7 @@ export class Ipv6Input {
     this.#parts = parts;
     this.#gateway = gateway;
     this.#ndp = ndp;
-    this.#mtu = config.mtu;
+    this.#config = config;
   }
 
   onPacket(view: DataView, start: number, end: number, mac: Mac, nowMs: number): void {
@@ -30,8 +30,8 @@ export class Ipv6Input {
     const source = this.#sourceOf(view, header);
     if (isMulticast(source)) return;
     this.#learn(source, mac, nowMs);
-    if (header.end - header.start > this.#mtu) {
-      this.#parts.icmp.about(view, header, "tooBig", nowMs, this.#mtu);
+    if (isTooBig(header, this.#config)) {
+      this.#parts.icmp.about(view, header, "tooBig", nowMs, this.#config.mtu);
       return;
     }
     if (!header.moreFragments && header.fragmentOffset === 0)

@@ -9,7 +9,8 @@ const AGEING_MS = 300_000;
 const ADDRESSES_PER_PORT = 64;
 /** Destination, source and type: nothing shorter is an Ethernet frame. */
 export const MIN_FRAME = 14;
-export const MAX_FRAME = 2048;
+/** As `virga-l2-v1` carries them. */
+export const MAX_FRAME = 16_380;
 
 interface Station<Port> {
   readonly port: Port;

@@ -81,7 +81,7 @@ export class Stack implements NetworkStack {
     this.#gateway = gateway;
     const transmit = (frame: Uint8Array) => world.transmit(frame);
     this.#neighbours = new Neighbours((ip) => this.#solicit(ip), transmit);
-    this.#ip = new IpOutput(this.#mac, config.mtu, this.#neighbours, transmit);
+    this.#ip = new IpOutput(this.#mac, config, this.#neighbours, transmit);
     const gateway6 = config.ipv6Prefix === undefined ? undefined : ipv6Gateway(config.ipv6Prefix, this.#mac);
     this.#gateway6 = gateway6?.global;
     this.#ndp = gateway6 && new Ndp(this.#ip, this.#neighbours, gateway6, this.#mac);

@@ -69,6 +69,11 @@ export interface StackConfig {
   readonly leases: number;
   /** Of the link, without the Ethernet header: 1500. */
   readonly mtu: number;
+  /**
+   * The longest IP packet with a TCP segment, in either direction; the MTU at least. More where the other end of the link
+   * cuts what is longer than the MTU, or hands it on whole: what segmentation offload is to a card.
+   */
+  readonly segmentBytes: number;
   /** Global /64 for router advertisements, RFC 4291 text ("fd00:7669:7267::"); absent: no IPv6 on this LAN. */
   readonly ipv6Prefix?: string;
   /** 32 bytes of secret for initial sequence numbers (RFC 6528) and for nothing else. */

@@ -7,7 +7,7 @@ import { Names } from "../../durable-objects/gateway/names.ts";
 import { StackHost } from "../../durable-objects/gateway/stack-host.ts";
 import { dnsCodes } from "../../durable-objects/net/dns-message.ts";
 import { headerAnswer } from "../../durable-objects/net/dns-answer.ts";
-import { lanDefaults } from "../../durable-objects/net/lan.ts";
+import { largeLan } from "../../durable-objects/net/lan.ts";
 import type { Failure } from "../protocol/failure.ts";
 import type { NetworkState } from "../protocol/network-messages.ts";
 import type { EgressKind } from "../protocol/tunnel-notices.ts";
@@ -61,10 +61,11 @@ export class PageUplink implements Uplink {
     const silence = (message: Uint8Array) => headerAnswer(message, dnsCodes.serverFailure);
     const names = new Names(async (message) => (await parts.resolve(message)) ?? silence(message), now);
     this.#host = new StackHost({
+      flowBytes: largeLan.sendBufferBytes,
       // Whether a relay lets anybody to its own loopback is the relay's to say.
       makeStack: (world) =>
         lanStack(world, {
-          config: { ...lanDefaults, secret: parts.secret, epochMs: 0 },
+          config: { ...largeLan, secret: parts.secret, epochMs: 0 },
           hasHost: true,
           takesQuic: parts.way.openDatagrams !== undefined,
         }),

@@ -5,13 +5,14 @@
  * size is a power of two. Neither side waits: a full ring refuses, an empty one answers null, and each may ask to be told
  * when that has changed.
  */
-export const MAX_FRAME_BYTES = 2048;
+/** As `virga-l2-v1` carries them: longer than the MTU only for a TCP segment that the receiver cuts or takes whole. */
+export const MAX_FRAME_BYTES = 16_380;
 
 const Control = { head: 0, tail: 1, headAwaited: 2, tailAwaited: 3 } as const;
 const CONTROL_BYTES = 16;
 const SKIP = 0xffff_ffff;
 
-/** Memory for a ring of so many bytes, a power of two of at least 4,096. */
+/** Memory for a ring of so many bytes, a power of two of at least 32,768. */
 export function ringBuffer(capacityBytes: number): SharedArrayBuffer {
   if (capacityBytes < 2 * MAX_FRAME_BYTES || (capacityBytes & (capacityBytes - 1)) !== 0)
     throw new RangeError(`a frame ring of ${capacityBytes} bytes`);

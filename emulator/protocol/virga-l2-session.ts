@@ -5,6 +5,7 @@ import {
   SESSION_BYTES,
   byeCodes,
   decodeL2,
+  type L2Ack,
   encodeL2,
   frameCost,
   framesRoom,
@@ -65,8 +66,8 @@ export const L2Snapshot = z.strictObject({
 });
 export type L2Snapshot = z.infer<typeof L2Snapshot>;
 
-const ACK_FRAMES = 32;
-const ACK_BYTES = 32 * 1024;
+const ACK_FRAMES = 64;
+const ACK_BYTES = 64 * 1024;
 const ACK_MS = 20;
 const MAX_PONGS = 8;
 const MAX_NOTICES = 64;
@@ -308,6 +309,8 @@ export class L2Session {
   }
 
   #onFrames(message: Extract<L2Message, { type: "frames" }>, nowMs: number): L2Received {
+    const wrong = this.#onAck(message);
+    if (wrong.fault !== undefined) return wrong;
     const known = -ahead(message.first, this.#expected);
     if (known < 0) return this.#fault("Frames are missing.");
     // Numbers that passed long ago look like numbers of the future; a replay never goes back further than a window.
@@ -323,7 +326,7 @@ export class L2Session {
     return { frames };
   }
 
-  #onAck({ received, credit }: Extract<L2Message, { type: "ack" }>): L2Received {
+  #onAck({ received, credit }: L2Ack): L2Received {
     if (!this.#log.acknowledge(received)) return this.#fault("An ACK names frames that were not sent.");
     if (!this.#takeCredit(credit)) return this.#fault("The credit of an ACK is out of bounds.");
     return nothing;
@@ -392,34 +395,34 @@ export class L2Session {
     this.#pongs = [];
     this.#pings = [];
     this.#notices = [];
-    const before = out.length;
-    this.#sendFrames(out);
+    if (this.#sendFrames(out)) return out;
     const isDue =
       (this.#ackAt !== undefined && nowMs >= this.#ackAt) ||
       this.#framesSinceAck >= ACK_FRAMES ||
       this.#bytesSinceAck >= ACK_BYTES;
     const isNews = this.#expected !== this.#toldExpected || this.#window() !== this.#toldCredit;
-    if (isDue || (isNews && (force || out.length > before))) out.push(this.#ack());
+    if (isDue || (isNews && force)) out.push(encodeL2.ack(this.#acknowledge()));
     return out;
   }
 
-  #ack(): Uint8Array<ArrayBuffer> {
+  /** What the peer is told now: nothing more is owed. */
+  #acknowledge(): L2Ack {
     this.#toldExpected = this.#expected;
     this.#toldCredit = this.#window();
     this.#framesSinceAck = this.#bytesSinceAck = 0;
     this.#ackAt = undefined;
-    return encodeL2.ack(this.#toldExpected, this.#toldCredit);
+    return { received: this.#toldExpected, credit: this.#toldCredit };
   }
 
-  /** Sends what credit and replay allow, in messages as full as the turn's frames make them. */
-  #sendFrames(out: Uint8Array<ArrayBuffer>[]): void {
-    for (;;) {
+  /** Sends what credit and replay allow, in messages as full as the turn's frames make them. False: nothing. */
+  #sendFrames(out: Uint8Array<ArrayBuffer>[]): boolean {
+    for (let isFirst = true; ; isFirst = false) {
       const { bytes } = this.#log.sent();
       const credit = Math.max(ahead(this.#credit, bytes), 0);
       const replay = this.#options.replayBytes - this.#log.underWayBytes;
       const batch = this.#log.next(Math.min(credit, replay, framesRoom));
-      if (batch.frames.length === 0) return;
-      out.push(encodeL2.frames(batch.first, batch.frames));
+      if (batch.frames.length === 0) return !isFirst;
+      out.push(encodeL2.frames(batch.first, this.#acknowledge(), batch.frames));
       this.#log.markSent(batch);
     }
   }

@@ -9,9 +9,10 @@ export const VIRGA_L2 = "virga-l2-v1";
 export const l2Limits = {
   messageBytes: 65_536,
   frameMinBytes: 14,
-  frameMaxBytes: 2048,
+  /** Four of them fill a message. What is longer than the MTU is one TCP segment that the receiver takes whole or cuts. */
+  frameMaxBytes: 16_380,
   /** The first credit of a server, and everybody's window by default. */
-  creditBytes: 262_144,
+  creditBytes: 1_048_576,
   /** No window is larger. */
   maxCreditBytes: 2 ** 20,
   noticeBytes: 4096,
@@ -25,7 +26,8 @@ export const SESSION_BYTES = 16;
 export const NO_SESSION: Uint8Array = new Uint8Array(SESSION_BYTES);
 const PING_BYTES = 8;
 const LENGTH_BYTES = 2;
-const FRAMES_HEADER_BYTES = 5;
+const FRAMES_HEADER_BYTES = 13;
+const FRAMES_FIXED_BYTES = FRAMES_HEADER_BYTES - 1;
 
 const types = { hello: 1, welcome: 2, frames: 3, ack: 4, ping: 5, pong: 6, notice: 7, bye: 8 } as const;
 
@@ -40,6 +42,12 @@ export const byeCodes = {
   replaced: 8,
 } as const;
 
+/** How far the peer's frames have come, and what it may have sent in all: an ACK, and part of every FRAMES. */
+export interface L2Ack {
+  readonly received: number;
+  readonly credit: number;
+}
+
 export type L2Message =
   | { readonly type: "hello"; readonly session: Uint8Array; readonly received: number }
   | {
@@ -50,8 +58,8 @@ export type L2Message =
       readonly credit: number;
       readonly mtu: number;
     }
-  | { readonly type: "frames"; readonly first: number; readonly frames: readonly Uint8Array[] }
-  | { readonly type: "ack"; readonly received: number; readonly credit: number }
+  | ({ readonly type: "frames"; readonly first: number; readonly frames: readonly Uint8Array[] } & L2Ack)
+  | ({ readonly type: "ack" } & L2Ack)
   | { readonly type: "ping"; readonly bytes: Uint8Array }
   | { readonly type: "pong"; readonly bytes: Uint8Array }
   | { readonly type: "notice"; readonly text: string }
@@ -85,13 +93,20 @@ const grammars: ReadonlyMap<number, Grammar> = new Map<number, Grammar>([
     },
   ],
   [types.welcome, { min: 27, max: 27, read: readWelcome }],
-  [types.frames, { min: 20, max: l2Limits.messageBytes - 1, read: readFrames }],
+  [
+    types.frames,
+    {
+      min: FRAMES_FIXED_BYTES + LENGTH_BYTES + l2Limits.frameMinBytes,
+      max: l2Limits.messageBytes - 1,
+      read: readFrames,
+    },
+  ],
   [
     types.ack,
     {
       min: 8,
       max: 8,
-      read: (_, view) => ({ type: "ack", received: view.getUint32(0), credit: view.getUint32(4) }),
+      read: (_, view) => ({ type: "ack", ...readAck(view, 0) }),
     },
   ],
   [types.ping, { min: PING_BYTES, max: PING_BYTES, read: (body) => ({ type: "ping", bytes: body.slice() }) }],
@@ -113,9 +128,18 @@ function readWelcome(body: Uint8Array, view: DataView): L2Message | string {
   };
 }
 
+const readAck = (view: DataView, at: number): L2Ack => ({
+  received: view.getUint32(at),
+  credit: view.getUint32(at + 4),
+});
+function writeAck(view: DataView, at: number, { received, credit }: L2Ack): void {
+  view.setUint32(at, received);
+  view.setUint32(at + 4, credit);
+}
+
 function readFrames(body: Uint8Array, view: DataView): L2Message | string {
   const frames: Uint8Array[] = [];
-  let at = 4;
+  let at = FRAMES_FIXED_BYTES;
   while (at < body.length) {
     if (at + LENGTH_BYTES > body.length) return "A message ends inside the length of a frame.";
     const length = view.getUint16(at);
@@ -126,7 +150,7 @@ function readFrames(body: Uint8Array, view: DataView): L2Message | string {
     frames.push(body.subarray(at, at + length));
     at += length;
   }
-  return { type: "frames", first: view.getUint32(0), frames };
+  return { type: "frames", first: view.getUint32(0), ...readAck(view, 4), frames };
 }
 
 /** Reads one binary message. Never throws, and allocates no more than the message's own size. */
@@ -169,11 +193,12 @@ export const encodeL2 = {
       view.setUint16(25, welcome.mtu);
     }),
   /** The caller keeps the frames' costs within `framesRoom`. */
-  frames: (first: number, frames: readonly Uint8Array[]) => {
-    const bytes = frames.reduce((sum, frame) => sum + frameCost(frame), 4);
+  frames: (first: number, ack: L2Ack, frames: readonly Uint8Array[]) => {
+    const bytes = frames.reduce((sum, frame) => sum + frameCost(frame), FRAMES_FIXED_BYTES);
     return make(types.frames, bytes, (body, view) => {
       view.setUint32(0, first);
-      let at = 4;
+      writeAck(view, 4, ack);
+      let at = FRAMES_FIXED_BYTES;
       for (const frame of frames) {
         view.setUint16(at, frame.length);
         body.set(frame, at + LENGTH_BYTES);
@@ -181,11 +206,7 @@ export const encodeL2 = {
       }
     });
   },
-  ack: (received: number, credit: number) =>
-    make(types.ack, 8, (_, view) => {
-      view.setUint32(0, received);
-      view.setUint32(4, credit);
-    }),
+  ack: (ack: L2Ack) => make(types.ack, 8, (_, view) => writeAck(view, 0, ack)),
   ping: (bytes: Uint8Array) =>
     make(types.ping, PING_BYTES, (body) => body.set(bytes.subarray(0, PING_BYTES))),
   pong: (bytes: Uint8Array) =>

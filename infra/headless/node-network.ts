@@ -7,7 +7,7 @@ import { HOST_ALIAS as HOST, HOST_NAME, LOOPBACK } from "../../durable-objects/g
 import { Dhcp } from "../../durable-objects/net/dhcp.ts";
 import { Resolver } from "../../durable-objects/net/dns.ts";
 import { parseIp } from "../../durable-objects/net/ip-text.ts";
-import { lanDefaults } from "../../durable-objects/net/lan.ts";
+import { largeLan } from "../../durable-objects/net/lan.ts";
 import { Ntp } from "../../durable-objects/net/ntp.ts";
 import { Stack } from "../../durable-objects/net/stack.ts";
 import type {
@@ -75,7 +75,7 @@ export class NodeNetwork implements World {
 
   constructor(options: NodeNetworkOptions) {
     this.#options = options;
-    const config = { ...lanDefaults, secret: randomBytes(32), epochMs: Date.now() - performance.now() };
+    const config = { ...largeLan, secret: randomBytes(32), epochMs: Date.now() - performance.now() };
     this.#dhcp = new Dhcp(config);
     const services = {
       dhcp: this.#dhcp,

@@ -181,6 +181,7 @@ class RelayCore {
 
   #guest<C extends VirgaCarrier | AeroCarrier | RawCarrier>(carrier: C, lan: Lan): L2Guest<C> {
     const guest: L2Guest<C> = new L2Guest(carrier, {
+      flowBytes: lan.sendBufferBytes,
       makeStack: (world) => guestStack(world, lan, { hasHost: false, takesQuic: true }),
       egress: this.#egress,
       openDatagrams: this.#datagrams(),

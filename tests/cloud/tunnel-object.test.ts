@@ -2,7 +2,7 @@ import { SELF, evictDurableObject, runDurableObjectAlarm, runInDurableObject } f
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { decodeAeroL2, encodeAeroL2, pingPayload } from "#protocol/aero-l2.ts";
-import { type L2Message, decodeL2, encodeL2 } from "#protocol/virga-l2.ts";
+import { type L2Message, decodeL2, encodeL2, l2Limits } from "#protocol/virga-l2.ts";
 import { lanDefaults } from "../../durable-objects/net/lan.ts";
 
 /** The Tunnel object by itself: what it stores, which alarms it sets, and what its sockets find after it has slept. */
@@ -92,23 +92,25 @@ function arpRequest(): Uint8Array {
   return frame;
 }
 
+const heard = (received: number) => ({ received, credit: l2Limits.creditBytes });
+
 describe("a virga-l2-v1 session", () => {
   test("leaves its numbers with its socket when it is quiet, and goes on after the object has slept", async () => {
     const { visit, session } = await enter();
-    visit.socket.send(encodeL2.frames(0, [arpRequest()]));
+    visit.socket.send(encodeL2.frames(0, heard(0), [arpRequest()]));
     const { frames } = await visit.nextL2("frames");
     expect([...frames[0]!.subarray(22, 28)]).toEqual([...lanDefaults.gatewayMac]);
     // The answer is under way until it is acknowledged: nothing is left with the socket that could be gone on with.
-    visit.socket.send(encodeL2.ack(1, 262_144));
+    visit.socket.send(encodeL2.ack(heard(1)));
     await until(async () => (await visit.attachment())["snapshot"] !== undefined);
     expect(await visit.alarm()).toBeNull();
 
     await evictDurableObject(visit.stub);
     expect(visit.closed).toBeUndefined();
-    visit.socket.send(encodeL2.frames(1, [arpRequest()]));
+    visit.socket.send(encodeL2.frames(1, heard(1), [arpRequest()]));
     const again = await visit.nextL2("frames");
     expect([again.first, again.frames.length]).toEqual([1, 1]);
-    visit.socket.send(encodeL2.ack(2, 262_144));
+    visit.socket.send(encodeL2.ack(heard(2)));
 
     // A second socket takes the session over.
     const next = await Visit.open("/l2", "virga-l2-v1", visit.cookie);
@@ -120,7 +122,7 @@ describe("a virga-l2-v1 session", () => {
 
   test("that was not quiet is told to begin anew: 1012", async () => {
     const { visit, session } = await enter();
-    visit.socket.send(encodeL2.frames(0, [arpRequest()]));
+    visit.socket.send(encodeL2.frames(0, heard(0), [arpRequest()]));
     await visit.nextL2("frames");
     expect((await visit.attachment())["snapshot"]).toBeUndefined();
     await evictDurableObject(visit.stub);

@@ -27,7 +27,10 @@ test.each([
       await page.goto(`${proxy.url}/m/${slug}`);
       await page.getByRole("heading", { name: "The network is gone" }).waitFor({ timeout: BOOT_MS });
       expect(proxy.isCut).toBe(true);
-      await page.locator(".status").getByText(/Paused: the network is gone/).waitFor();
+      await page
+        .locator(".status")
+        .getByText(/Paused: the network is gone/)
+        .waitFor();
       proxy.mend();
       const shell = consoleOf(page);
       await shell.waitFor(/#$/m, BOOT_MS);

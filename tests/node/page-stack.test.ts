@@ -21,6 +21,7 @@ import {
   sha256,
   sourceServer,
 } from "../support/loopback.ts";
+import { largeLan } from "../../durable-objects/net/lan.ts";
 import { startRelay } from "../../infra/relay/relay.ts";
 import { GuestDatagrams, udpEcho } from "../support/guest-datagrams.ts";
 import { NetGuest } from "../support/net-guest.ts";
@@ -82,6 +83,8 @@ function plug(way: PageWay, resolve: (message: Uint8Array) => Promise<Uint8Array
   const guest = new NetGuest(
     (frame) => uplink.send(frame),
     () => uplink.flush(),
+    undefined,
+    largeLan,
   );
   uplink.start();
   open.push(() => {

@@ -4,12 +4,13 @@ import { encodeAeroL2, receiveAeroL2 } from "#protocol/aero-l2.ts";
 import type { TunnelNotice } from "#protocol/tunnel-notices.ts";
 import { L2Session } from "#protocol/virga-l2-session.ts";
 import { frameCost } from "#protocol/virga-l2.ts";
-import { lanDefaults } from "../../durable-objects/net/lan.ts";
+import { lanDefaults, largeLan } from "../../durable-objects/net/lan.ts";
 import { Orphans } from "../../durable-objects/net/orphans.ts";
 import { parseIp } from "../../durable-objects/net/ip-text.ts";
 import { Stack } from "../../durable-objects/net/stack.ts";
 import type { FlowId, FlowTarget, World } from "../../durable-objects/net/world.ts";
 
+type Lan = typeof lanDefaults;
 const now = (): number => performance.now();
 const GATEWAY_MAC = lanDefaults.gatewayMac;
 
@@ -53,7 +54,7 @@ export class GuestConnection {
         await this.change();
         continue;
       }
-      const part = bytes.slice(at, at + room);
+      const part = bytes.subarray(at, at + room);
       this.#side.stack.deliver(this.flow, part, now());
       this.#side.turn();
       at += part.length;
@@ -93,7 +94,7 @@ class Side implements World {
   readonly accept: ((connection: GuestConnection, port: number) => void) | undefined;
 
   constructor(
-    lan: { mac: Uint8Array; gateway: string; prefixLength: number },
+    lan: { mac: Uint8Array; gateway: string; prefixLength: number; link: Lan },
     send: (frame: Uint8Array) => void,
     turn: () => void,
     accept?: (connection: GuestConnection, port: number) => void,
@@ -101,13 +102,12 @@ class Side implements World {
     this.#send = send;
     this.turn = turn;
     this.accept = accept;
-    const { ipv6Prefix: _, ...defaults } = lanDefaults;
-    const { mac: gatewayMac, gateway, prefixLength } = lan;
+    const { mac: gatewayMac, link, ...network } = lan;
+    const { ipv6Prefix: _, ...defaults } = link;
     const config = {
       ...defaults,
       gatewayMac,
-      gateway,
-      prefixLength,
+      ...network,
       secret: randomBytes(32),
       epochMs: Date.now(),
     };
@@ -195,6 +195,7 @@ const portOf = (frame: Uint8Array): number | undefined => {
 export class NetGuest {
   readonly address: string;
   readonly mac: Uint8Array;
+  readonly #link: Lan;
   readonly client: Side;
   readonly #send: (frame: Uint8Array) => void;
   readonly #flush: () => void;
@@ -204,12 +205,19 @@ export class NetGuest {
   /** Sees every frame first; what it takes (true) nobody else sees. */
   onFrame: ((frame: Uint8Array) => boolean) | undefined;
 
-  constructor(send: (frame: Uint8Array) => void, flush: () => void, address = "10.0.2.15") {
+  /** `link`: what the carrier takes. */
+  constructor(
+    send: (frame: Uint8Array) => void,
+    flush: () => void,
+    address = "10.0.2.15",
+    link: Lan = lanDefaults,
+  ) {
+    this.#link = link;
     this.#send = send;
     this.#flush = flush;
     this.address = address;
     this.mac = Uint8Array.of(2, 0, 0, 0, 1, parseIp(address)![3]!);
-    const lan = { mac: this.mac, gateway: address, prefixLength: 0 };
+    const lan = { mac: this.mac, gateway: address, prefixLength: 0, link };
     this.client = new Side(lan, send, () => this.turn());
   }
 
@@ -220,7 +228,7 @@ export class NetGuest {
   listen(port: number, peer: string, accept: (connection: GuestConnection, port: number) => void): void {
     const bytes = parseIp(peer)!;
     const gateway = [...bytes.subarray(0, 3), bytes[3]! ^ 3].join(".");
-    const lan = { mac: this.mac, gateway, prefixLength: 30 };
+    const lan = { mac: this.mac, gateway, prefixLength: 30, link: this.#link };
     this.#servers.set(port, new Side(lan, this.#send, () => this.turn(), accept));
   }
 
@@ -313,6 +321,7 @@ export class VirgaGuest {
   readonly #waiters: (() => void)[] = [];
   #socket: WebSocket | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #soon: NodeJS.Immediate | undefined;
   #isStopped = false;
   /** Sessions that began; more than one: the tunnel has forgotten us in between. */
   sessions = 0;
@@ -327,8 +336,9 @@ export class VirgaGuest {
         this.#orphans.onSent(frame);
         if (!this.#isLost()) this.#session.queue(frame);
       },
-      () => this.#flush(),
+      () => this.#flushSoon(),
       options.address,
+      largeLan,
     );
     this.#connect();
   }
@@ -347,7 +357,9 @@ export class VirgaGuest {
       this.#session.attach();
       this.#flush();
     });
-    socket.on("message", (message: Buffer) => this.#onMessage(new Uint8Array(message)));
+    socket.on("message", (message: Buffer) =>
+      this.#onMessage(new Uint8Array(message.buffer, message.byteOffset, message.length)),
+    );
     socket.on("error", () => {});
     socket.on("close", () => {
       if (this.#socket !== socket) return;
@@ -378,10 +390,17 @@ export class VirgaGuest {
         now(),
       );
     }
-    this.#flush();
+    this.#flushSoon();
+  }
+
+  /** Once for all that this turn of the event loop brings: messages that lie in the socket are read before any is answered. */
+  #flushSoon(): void {
+    this.#soon ??= setImmediate(() => this.#flush());
   }
 
   #flush(): void {
+    clearImmediate(this.#soon);
+    this.#soon = undefined;
     if (this.#socket?.readyState === WebSocket.OPEN)
       for (const message of this.#session.flush(now())) this.#socket.send(message);
     const at = this.#session.pollAt();

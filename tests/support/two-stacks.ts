@@ -1,3 +1,5 @@
+import { FULL_FRAME_BYTES } from "../../emulator/devices/ethernet/network-card.ts";
+import { cutToFit } from "../../emulator/devices/ethernet/segmentation.ts";
 import { lanDefaults } from "../../durable-objects/net/lan.ts";
 import { Stack } from "../../durable-objects/net/stack.ts";
 import { parseIp } from "../../durable-objects/net/ip-text.ts";
@@ -62,14 +64,21 @@ export class TwoStacks {
   /** The most that was ever held by either. */
   peakBytes = 0;
 
-  constructor(how: Impairments, seed: number, changes: Partial<StackConfig> = {}) {
+  constructor(
+    how: Impairments & { readonly cuts?: boolean },
+    seed: number,
+    changes: Partial<StackConfig> = {},
+  ) {
     this.toGuest = new Impairment(how, seed);
     this.toStack = new Impairment(how, seed ^ 0x5555);
     const config = { ...lanDefaults, secret: new Uint8Array(32).fill(seed & 255), epochMs: 0, ...changes };
     this.stack = new Stack(config, {}, this.world);
     this.world.stack = this.stack;
     this.world.now = () => this.now;
-    this.world.onFrame = (frame) => this.toGuest.offer(frame, this.now);
+    this.world.onFrame = (frame) => {
+      const parts = how.cuts ? framesOf(frame) : [frame];
+      for (const part of parts) this.toGuest.offer(part, this.now);
+    };
     const { ipv6Prefix: _, ...lan } = config;
     const own = { gatewayMac: GUEST_MAC, gateway: lanDefaults.firstLease, prefixLength: 0 };
     this.guest = new Stack({ ...lan, ...own, secret: new Uint8Array(32).fill(99) }, {}, this.guestWorld);
@@ -148,6 +157,10 @@ export class TwoStacks {
     }
   }
 }
+
+/** As a card hands them on that takes no long segments. */
+const framesOf = (frame: Uint8Array): Iterable<Uint8Array> =>
+  frame.length > FULL_FRAME_BYTES ? cutToFit(frame, FULL_FRAME_BYTES) : [frame];
 
 /** An ARP request from this address at the gateway's hardware address: all that the guest learns of its link. */
 export function arpFrom(address: string): Uint8Array {

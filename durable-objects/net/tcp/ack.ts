@@ -3,7 +3,7 @@ import { challenge } from "./challenge.ts";
 import { enterFastRecovery, flight, grow, lostEdge } from "./congestion.ts";
 import type { Connection } from "./connection.ts";
 import { type TcpContext, sendShare } from "./context.ts";
-import { tsNow } from "./emit.ts";
+import { longestText, tsNow } from "./emit.ts";
 import { enterTimeWait, forget } from "./end.ts";
 import { limits } from "./limits.ts";
 import { addRange, trimRanges } from "./ranges.ts";
@@ -50,7 +50,7 @@ function advance(t: TcpContext, c: Connection, segment: Segment, acked: number):
   c.snd.una = ack;
   c.snd.nxt = later(c.snd.nxt, ack);
   if (c.sacked.length > 0) trimRanges(c.sacked, ack);
-  grow(c, acked);
+  grow(c, acked, longestText(t, c));
   leaveRecovery(c, acked);
   restartRexmit(t, c, c.snd.una === c.snd.nxt);
   if (c.wantsRoom && c.out.length * 2 <= sendShare(t)) {

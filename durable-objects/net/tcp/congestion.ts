@@ -4,8 +4,8 @@ import { add, before, distance, later } from "./sequence.ts";
 
 /**
  * Congestion control: Reno (RFC 5681) with byte counting (RFC 3465) and the loss recovery of RFC 6675. Not CUBIC: a flow
- * has 256 KiB under way at most, 180 segments, and there CUBIC is in its Reno-friendly region by its own rules (RFC 9438
- * §4.3); the way to a guest is one reliable stream, on which segments are lost at the guest's ring only.
+ * has 1 MiB under way at most, 720 segments, and with the round trip of a page to its nearest object, some 20 ms, CUBIC
+ * is then in its Reno-friendly region by its own rules (RFC 9438 §4.3); the way to a guest is one reliable stream, on which segments are lost at the guest's ring only.
  */
 
 /** RFC 6928 §2. */
@@ -14,13 +14,16 @@ export const initialWindow = (mss: number): number => Math.min(10 * mss, Math.ma
 /** What is out and not acknowledged. */
 export const flight = (c: Connection): number => Math.max(0, distance(c.snd.nxt, c.snd.una));
 
-/** Grows by what was acknowledged: §3.1. Only a sender that the window holds back learns something from an ACK. */
-export function grow(c: Connection, acked: number): void {
+/**
+ * Grows by what was acknowledged: §3.1. Only a sender that the window holds back learns something from an ACK. `longest`: text
+ * of the longest segment on this link.
+ */
+export function grow(c: Connection, acked: number, longest: number): void {
   if (c.recovery === "fast" || !(c.isCwndLimited || c.recovery === "timeout")) return;
   const { mss } = c.snd;
   if (c.cwnd < c.ssthresh) {
-    // RFC 3465 §2.3: L = 2, and 1 after a time-out.
-    c.cwnd += Math.min(acked, c.recovery === "timeout" ? mss : 2 * mss);
+    // RFC 3465 §2.3: L = 2, and 1 after a time-out. The ACK of a long segment stands for those of all its parts.
+    c.cwnd += Math.min(acked, c.recovery === "timeout" ? mss : Math.max(2 * mss, longest));
     return;
   }
   c.ackedBytes += acked;

@@ -23,6 +23,17 @@ export const tsNow = (t: TcpContext, c: Connection): number => (Math.floor(t.now
 /** What the link carries in one segment without options. */
 export const linkMss = (t: TcpContext, ip: Ip): number => t.ip.mtu - (ip.version === 4 ? 40 : 60);
 
+/**
+ * Text that one segment carries at most: as many full ones as a long segment of this link holds. Only one for a guest whose own
+ * MSS is less than the MTU makes it: where the long one is cut, nobody knows of that.
+ */
+export function longestText(t: TcpContext, c: Connection): number {
+  const optionBytes = c.ts.on ? TIMESTAMPS_BYTES : 0;
+  const full = linkMss(t, c.guest) - optionBytes;
+  if (c.snd.mss < full) return c.snd.mss;
+  return full * Math.floor((full + t.ip.segmentBytes - t.ip.mtu) / full);
+}
+
 /** The smallest scale with which the whole buffer can be said (RFC 7323 §2.3). */
 export function ownScale(t: TcpContext): number {
   let scale = 0;

@@ -2,7 +2,7 @@ import { flags } from "../wire/tcp.ts";
 import { flight, nextHole, pipe, restartAfterIdle } from "./congestion.ts";
 import type { Connection } from "./connection.ts";
 import { type TcpContext, arm } from "./context.ts";
-import { emit } from "./emit.ts";
+import { emit, longestText } from "./emit.ts";
 import { limits } from "./limits.ts";
 import { startRexmit } from "./rto.ts";
 import { add, distance } from "./sequence.ts";
@@ -67,21 +67,26 @@ export function retransmit(t: TcpContext, c: Connection, seq: number, length: nu
   return count;
 }
 
-/** New text within the peer's window and `room` of the congestion window; how much went. */
+/**
+ * New text within the peer's window and `room` of the congestion window; how much went. Where the link takes long segments
+ * (`segmentBytes`), one holds several full ones: the rules of windows are those of the segments that it will be cut into.
+ */
 function sendNew(t: TcpContext, c: Connection, room: number): number {
   const windowEnd = add(c.snd.una, c.snd.wnd);
   const { mss } = c.snd;
+  const most = longestText(t, c);
   let left = room;
   let sent = 0;
   c.isCwndLimited = false;
   for (;;) {
     const waiting = unsent(c);
     if (waiting <= 0) return sent;
-    const usable = distance(windowEnd, c.snd.nxt);
-    const count = Math.min(waiting, mss, usable);
+    let count = Math.min(waiting, most, distance(windowEnd, c.snd.nxt));
+    // The cut must not leave a short piece in the middle of the stream.
+    if (count > mss && count < waiting) count -= count % mss;
     if (count > left) {
       c.isCwndLimited = true;
-      return sent;
+      count = left - (left % mss);
     }
     if (count <= 0 || isSilly(c, count, waiting)) return sent;
     sendText(t, c, count, count === waiting);

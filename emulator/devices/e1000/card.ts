@@ -3,6 +3,7 @@ import type { IrqLine } from "../../bus/interrupts.ts";
 import { PciFunction } from "../../bus/pci.ts";
 import type { GuestTime, Timer, Timers } from "../../bus/timers.ts";
 import { MicrowireEeprom } from "../ethernet/microwire-eeprom.ts";
+import { CuttingWire } from "../ethernet/segmentation.ts";
 import {
   drain,
   newCounters,
@@ -77,6 +78,7 @@ export class E1000 implements NetworkCard {
   readonly pci: PciFunction;
   readonly counters = newCounters();
   readonly #options: E1000Options;
+  readonly #wire: CuttingWire;
   readonly #sender: Sender;
   readonly #assembler: TransmitAssembler;
   readonly #phy = new Phy();
@@ -180,7 +182,8 @@ export class E1000 implements NetworkCard {
 
   constructor(options: E1000Options) {
     this.#options = options;
-    this.#sender = new Sender(options.wire, this.counters);
+    this.#wire = new CuttingWire(options.wire);
+    this.#sender = new Sender(this.#wire, this.counters);
     this.#assembler = new TransmitAssembler(options.memory);
     this.#eeprom = new MicrowireEeprom(eepromWords(options.mac));
     this.#filter = new AddressFilter(options.mac);
@@ -375,10 +378,10 @@ export class E1000 implements NetworkCard {
   #receive(): void {
     const v = this.registers.values;
     const control = new ReceiveControl(v.RCTL);
-    if (!control.enabled || !this.#linkUp) return drain(this.#options.wire, this.counters);
+    if (!control.enabled || !this.#linkUp) return drain(this.#wire, this.counters);
     let causes = 0;
     for (let left = POLL_FRAMES; left > 0; left--) {
-      const frame = this.#held ?? this.#options.wire.receive();
+      const frame = this.#held ?? this.#wire.receive();
       this.#held = undefined;
       if (!frame) break;
       if (!this.#filter.accepts(frame, control)) {

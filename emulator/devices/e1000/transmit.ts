@@ -1,6 +1,6 @@
 import type { GuestMemory } from "../../bus/guest-memory.ts";
 import { finishChecksum } from "../ethernet/checksum.ts";
-import { cutTcp } from "../ethernet/segmentation.ts";
+import { cutForLink } from "../ethernet/segmentation.ts";
 
 /**
  * Transmit descriptors (8254x manual §3.3): legacy, TCP/IP context and TCP/IP data. The card gathers what they name until one
@@ -107,7 +107,7 @@ export class TransmitAssembler {
     const frame = this.#finish();
     if (!frame) return { report, frames: [] };
     const context = this.#context;
-    if (command & Command.segment && context.tcp) return { report, frames: cutTcp(frame, context.mss) };
+    if (command & Command.segment && context.tcp) return { report, frames: cutForLink(frame, context.mss) };
     const endOf = (last: number): number => (last === 0 ? frame.length : Math.min(last + 1, frame.length));
     if (this.#options & Option.ip)
       finishChecksum(frame, context.ipStart, context.ipOffset - context.ipStart, endOf(context.ipEnd));

@@ -1,3 +1,4 @@
+import { MAX_FRAME_BYTES as LINK_FRAME_BYTES } from "../../protocol/frame-ring.ts";
 import type { NicCounters } from "../../protocol/machine-messages.ts";
 
 /** What every network card of the board has in common: a wire on one side, the machine's loop on the other. */
@@ -20,9 +21,11 @@ export interface NetworkCard {
   setCable(connected: boolean): void;
 }
 
-/** An Ethernet header alone, and the longest frame with one VLAN tag. */
+/** An Ethernet header alone. */
 export const MIN_FRAME_BYTES = 14;
+/** What a driver is given at most unless it takes TCP segments uncut: the link's MTU is 1,500. With and without a VLAN tag. */
 export const MAX_FRAME_BYTES = 1522;
+export const FULL_FRAME_BYTES = 1514;
 /** Frames that one `poll` takes; a flood must leave time for the guest. */
 export const POLL_FRAMES = 256;
 
@@ -70,7 +73,7 @@ export class Sender {
   retry(): void {
     for (; this.#waiting; this.#waiting = this.#next()) {
       const { length } = this.#waiting;
-      if (!this.connected || length < MIN_FRAME_BYTES || length > MAX_FRAME_BYTES) {
+      if (!this.connected || length < MIN_FRAME_BYTES || length > LINK_FRAME_BYTES) {
         this.#counters.dropped++;
         continue;
       }

@@ -1,8 +1,20 @@
-import { findSegment, finishChecksum, finishIpv4, pseudoSum, putU16, putU32, u16, u32 } from "./checksum.ts";
+import { MAX_FRAME_BYTES as LINK_FRAME_BYTES } from "../../protocol/frame-ring.ts";
+import { FULL_FRAME_BYTES, MAX_FRAME_BYTES, type Wire } from "./network-card.ts";
+import {
+  findSegment,
+  finishChecksum,
+  finishIpv4,
+  isIntact,
+  pseudoSum,
+  putU16,
+  putU32,
+  u16,
+  u32,
+} from "./checksum.ts";
 
 /**
- * Large segments: one TCP segment of the driver cut into frames of the network (TSO), and frames of one flow that follow each
- * other joined into one for the driver (LRO). Lengths are the driver's word or the network's and are checked here.
+ * Large segments: one TCP segment cut into smaller ones (TSO), and frames of one flow that follow each other joined into one
+ * for the driver (LRO). Lengths are the driver's word or the network's and are checked here.
  */
 const ETHER_BYTES = 14;
 const TCP = 6;
@@ -14,7 +26,7 @@ const Flag = { fin: 0x01, psh: 0x08, ack: 0x10, cwr: 0x80 } as const;
  * Frames of at most `mss` bytes of payload each, in order, all checksums made. Nothing at all when the frame is no TCP segment
  * or the sizes are absurd. The IP length in `frame` need not be right: what counts is where the frame ends.
  */
-export function* cutTcp(frame: Uint8Array, mss: number): Generator<Uint8Array> {
+export function* cutTcp(frame: Uint8Array, mss: number): Generator<Uint8Array<ArrayBuffer>> {
   const isV4 = u16(frame, 12) === 0x0800;
   const whole = frame.length - ETHER_BYTES;
   if (frame.length < ETHER_BYTES + 40 || whole > 0xffff) return;
@@ -43,6 +55,54 @@ export function* cutTcp(frame: Uint8Array, mss: number): Generator<Uint8Array> {
     putU16(part, transport + 16, pseudoSum(part, found, part.length - transport));
     finishChecksum(part, transport, 16);
     yield part;
+  }
+}
+
+/** Where the payload of a TCP segment begins; undefined for anything else. */
+export function payloadOffset(frame: Uint8Array): number | undefined {
+  const found = findSegment(frame);
+  if (found?.protocol !== TCP) return undefined;
+  const payload = found.transport + 4 * (frame[found.transport + 12]! >>> 4);
+  return payload <= found.end ? payload : undefined;
+}
+
+/**
+ * A driver's large segment (TSO), cut no finer than it must be: as many parts of `mss` bytes stay together as a frame of the
+ * link holds. Whoever gets them cuts the rest, or takes them so.
+ */
+export function cutForLink(frame: Uint8Array, mss: number): Iterable<Uint8Array<ArrayBuffer>> {
+  const room = LINK_FRAME_BYTES - (payloadOffset(frame) ?? 0);
+  return cutTcp(frame, mss < MIN_MSS ? mss : mss * Math.max(1, Math.floor(room / mss)));
+}
+
+/** The same for a frame that is too long for a driver: frames of at most `frameBytes`. */
+export function cutToFit(frame: Uint8Array, frameBytes: number): Iterable<Uint8Array<ArrayBuffer>> {
+  const payload = payloadOffset(frame);
+  return payload === undefined ? [] : cutTcp(frame, frameBytes - payload);
+}
+
+/** A wire whose long segments come cut, for cards that know none. */
+export class CuttingWire implements Wire {
+  readonly #wire: Wire;
+  #rest: Iterator<Uint8Array<ArrayBuffer>> | undefined;
+
+  constructor(wire: Wire) {
+    this.#wire = wire;
+  }
+
+  send(frame: Uint8Array): boolean {
+    return this.#wire.send(frame);
+  }
+
+  receive(): Uint8Array<ArrayBuffer> | null {
+    for (;;) {
+      const piece = this.#rest?.next();
+      if (piece?.done === false) return piece.value;
+      this.#rest = undefined;
+      const frame = this.#wire.receive();
+      if (!frame || frame.length <= MAX_FRAME_BYTES) return frame;
+      this.#rest = cutToFit(frame, FULL_FRAME_BYTES)[Symbol.iterator]();
+    }
   }
 }
 
@@ -161,6 +221,19 @@ export class Joiner {
     );
     return { frame, mss: end - payload, transport, version };
   }
+}
+
+/**
+ * A segment that came uncut, for a driver that takes it so: the size of its parts is the most that the link allows, as nobody
+ * says what the sender had in mind. Null: it is none, or was changed on its way.
+ */
+export function uncut(frame: Uint8Array): Joined | null {
+  const found = findSegment(frame);
+  const payload = payloadOffset(frame);
+  if (!found || payload === undefined || !isIntact(frame, found)) return null;
+  const { transport, version, end } = found;
+  putU16(frame, transport + 16, pseudoSum(frame, found, end - transport));
+  return { frame: frame.subarray(0, end), mss: FULL_FRAME_BYTES - payload, transport, version };
 }
 
 /** A TCP segment with payload that may be joined to others: no flags but ACK and PSH, no IPv4 options. */

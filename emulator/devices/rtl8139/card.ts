@@ -3,6 +3,7 @@ import type { IrqLine } from "../../bus/interrupts.ts";
 import { PciFunction } from "../../bus/pci.ts";
 import type { GuestTime, Timers } from "../../bus/timers.ts";
 import { MicrowireEeprom } from "../ethernet/microwire-eeprom.ts";
+import { CuttingWire } from "../ethernet/segmentation.ts";
 import {
   drain,
   newCounters,
@@ -80,6 +81,7 @@ export class Rtl8139 implements NetworkCard {
   readonly pci: PciFunction;
   readonly counters = newCounters();
   readonly #options: Rtl8139Options;
+  readonly #wire: CuttingWire;
   readonly #sender: Sender;
   readonly #eeprom: MicrowireEeprom;
   readonly #ring: ReceiveRing;
@@ -157,7 +159,8 @@ export class Rtl8139 implements NetworkCard {
 
   constructor(options: Rtl8139Options) {
     this.#options = options;
-    this.#sender = new Sender(options.wire, this.counters);
+    this.#wire = new CuttingWire(options.wire);
+    this.#sender = new Sender(this.#wire, this.counters);
     this.#eeprom = new MicrowireEeprom(eepromWords(options.mac));
     this.#ring = new ReceiveRing(options.memory, this.registers.values);
     this.#rings = new DescriptorRings(options.memory, this.registers.values);
@@ -340,10 +343,10 @@ export class Rtl8139 implements NetworkCard {
 
   #receive(): void {
     const v = this.registers.values;
-    if (!(v.CR & Command.receive) || !this.#connected) return drain(this.#options.wire, this.counters);
+    if (!(v.CR & Command.receive) || !this.#connected) return drain(this.#wire, this.counters);
     let causes = 0;
     for (let left = POLL_FRAMES; left > 0; left--) {
-      const frame = this.#held ?? this.#options.wire.receive();
+      const frame = this.#held ?? this.#wire.receive();
       this.#held = undefined;
       if (!frame) break;
       const kept = isWanted(frame, v) ? (this.#plusReceives ? this.#rings : this.#ring).store(frame) : "no";

@@ -8,7 +8,7 @@ import {
   pseudoSum,
   putU16,
 } from "../ethernet/checksum.ts";
-import { cutTcp } from "../ethernet/segmentation.ts";
+import { cutForLink } from "../ethernet/segmentation.ts";
 import type { Kept } from "./receive-ring.ts";
 
 /**
@@ -116,7 +116,7 @@ export class DescriptorRings {
 
 /** A large segment is cut; in any other packet the checksums that were asked for are made from the ground up. */
 function framesOf(frame: Uint8Array, options: number): Iterable<Uint8Array> {
-  if (options & LARGE) return cutTcp(frame, (options >>> 16) & 0x7ff);
+  if (options & LARGE) return cutForLink(frame, (options >>> 16) & 0x7ff);
   const found = findSegment(frame);
   if (!found) return [frame];
   if (found.version === 4 && options & Checksum.ip) finishIpv4(frame);

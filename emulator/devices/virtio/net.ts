@@ -1,13 +1,15 @@
 import { findSegment, finishChecksum, isIntact } from "../ethernet/checksum.ts";
 import {
   drain,
+  FULL_FRAME_BYTES,
+  MAX_FRAME_BYTES,
   newCounters,
   POLL_FRAMES,
   Sender,
   type NetworkCard,
   type Wire,
 } from "../ethernet/network-card.ts";
-import { cutTcp, Joiner, type Joined } from "../ethernet/segmentation.ts";
+import { cutForLink, cutToFit, Joiner, uncut, type Joined } from "../ethernet/segmentation.ts";
 import { ReceiveFilter } from "./net-control.ts";
 import type { VirtioModel, VirtioPort } from "./pci-transport.ts";
 import { gather, scatter, type Chain } from "./virtqueue.ts";
@@ -79,7 +81,7 @@ export class VirtioNet implements VirtioModel, NetworkCard {
   readonly #joiner = new Joiner();
   readonly #windows7: boolean;
   #connected = true;
-  /** In order; two at most, a joined frame and the one that did not follow it. */
+  /** In order: a joined frame and the one that did not follow it, or the parts of a long one. */
   readonly #ready: Ready[] = [];
 
   constructor(port: VirtioPort, { mac, wire, profile = "full" }: NetOptions) {
@@ -163,7 +165,7 @@ export class VirtioNet implements VirtioModel, NetworkCard {
     if (!this.#has(NetFeature.checksum)) return [frame];
     const view = new DataView(request.buffer, request.byteOffset, HEADER_BYTES);
     const gso = view.getUint8(1) & ~GSO_ECN;
-    if (gso === Gso.tcp4 || gso === Gso.tcp6) return cutTcp(frame, view.getUint16(4, true));
+    if (gso === Gso.tcp4 || gso === Gso.tcp6) return cutForLink(frame, view.getUint16(4, true));
     if (view.getUint8(0) & HeaderFlag.needsChecksum)
       finishChecksum(frame, view.getUint16(6, true), view.getUint16(8, true));
     return [frame];
@@ -184,6 +186,7 @@ export class VirtioNet implements VirtioModel, NetworkCard {
 
   /** Joins the frame to those before it, or makes those ready and begins anew. */
   #take(frame: Uint8Array): void {
+    if (frame.length > MAX_FRAME_BYTES) return this.#takeLong(frame);
     const found = this.#has(NetFeature.guestChecksum) ? findSegment(frame) : null;
     const intact = found !== null && isIntact(frame, found);
     const joins = intact && this.#has(found.version === 4 ? NetFeature.guestTso4 : NetFeature.guestTso6);
@@ -191,6 +194,18 @@ export class VirtioNet implements VirtioModel, NetworkCard {
     this.#closeJoined();
     if (joins && this.#joiner.offer(frame)) return;
     this.#ready.push({ frame, header: intact ? VALID : PLAIN });
+  }
+
+  /** A TCP segment that nobody has cut: whole where the driver takes such, else cut here. */
+  #takeLong(frame: Uint8Array): void {
+    this.#closeJoined();
+    const isV4 = frame[12] === 0x08;
+    const takes = this.#has(isV4 ? NetFeature.guestTso4 : NetFeature.guestTso6);
+    const whole = takes ? uncut(frame) : null;
+    if (whole) this.#ready.push({ frame: whole.frame, header: headerOf(whole) });
+    else if (takes) this.counters.dropped++;
+    else
+      for (const part of cutToFit(frame, FULL_FRAME_BYTES)) this.#ready.push({ frame: part, header: PLAIN });
   }
 
   #closeJoined(): void {

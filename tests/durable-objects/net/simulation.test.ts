@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { lanDefaults, largeLan } from "../../../durable-objects/net/lan.ts";
 import type { Impairments } from "../../support/impairment.ts";
 import { downloadBody, sha256 } from "../../support/test-world.ts";
 import { TwoStacks } from "../../support/two-stacks.ts";
@@ -22,13 +23,17 @@ const weathers: { readonly [name: string]: Impairments } = {
     bytesPerMs: 500,
   },
 };
-const SEEDS = 4;
+/** By seed: the MTU's segments, long ones, and long ones that the guest's card cuts. */
+const links = [{}, { long: true }, { long: true, cuts: true }];
+const SEEDS = 6;
 const LIMIT_MS = 1_800_000;
 
 for (const [name, how] of Object.entries(weathers))
   for (let seed = 1; seed <= SEEDS; seed++)
     test(`${name}: every byte both ways, and an end (seed ${seed})`, () => {
-      const link = new TwoStacks(how, seed);
+      const { long = false, cuts = false } = links[seed % links.length]!;
+      const { segmentBytes } = long ? largeLan : lanDefaults;
+      const link = new TwoStacks({ ...how, cuts }, seed, { segmentBytes });
       const sizes = [0, 1, 1460, 60_000];
       const echoes = sizes.map((size, index) => link.open(7003, downloadBody(size, index)));
       const request = (bytes: number) => new TextEncoder().encode(`${bytes} 5\n`);

@@ -147,13 +147,13 @@ test("legacy descriptors: a packet in two parts, with a checksum, reported and t
   expect(wire.sent.length).toBe(1);
 });
 
-test("context and data descriptors: a large segment is cut, and waits where the wire is full", () => {
+test("context and data descriptors: a large segment goes in parts as large as the link takes, and waits where the wire is full", () => {
   const { board, wire, card, read, start, describe, popts, kick } = bench();
   start();
-  board.memory.write(0x5000, testFrame({ payload: pattern(2500), flags: 0x18 }));
-  describe(14 | (24 << 8) | (33 << 16), 34 | (50 << 8), (0x25 << 24) | 2500);
+  board.memory.write(0x4_0000, testFrame({ payload: pattern(36_000), flags: 0x18 }));
+  describe(14 | (24 << 8) | (33 << 16), 34 | (50 << 8), (0x25 << 24) | 36_000);
   popts((54 << 8) | (1000 << 16));
-  describe(0x5000, 0, ((0x20 | 0x0d) << 24) | (1 << 20) | (54 + 2500));
+  describe(0x4_0000, 0, ((0x20 | 0x0d) << 24) | (1 << 20) | (54 + 36_000));
   popts(0x300);
   describe(0x5000, 0, 60 | (0x09 << 24));
   wire.room = 1;
@@ -161,7 +161,7 @@ test("context and data descriptors: a large segment is cut, and waits where the 
   expect([wire.sent.length, read(Reg.TDH)]).toEqual([1, 2]);
   wire.room = Infinity;
   card.poll();
-  expect(wire.sent.map(({ length }) => length)).toEqual([1054, 1054, 554, 60]);
+  expect(wire.sent.map(({ length }) => length)).toEqual([16_054, 16_054, 4054, 60]);
   for (const frame of wire.sent.slice(0, 3)) expect(isIntact(frame, findSegment(frame)!)).toBe(true);
 });
 
@@ -179,6 +179,15 @@ test("received: into the next buffer with its FCS, its checksums judged", () => 
   expect([0, 1].map((i) => board.memory.readU16(RX + 16 * i + 12))).toEqual([0x0063, 0x2063]);
   expect([read(Reg.RDH), read(Reg.GPRC), read(Reg.GPRC)]).toEqual([2, 2, 0]);
   expect(read(Reg.ICR) & 0x80).toBe(0x80);
+});
+
+test("a segment longer than the MTU, as the link brings it, is cut", () => {
+  const { wire, card, start, received } = bench();
+  start();
+  wire.waiting.push(testFrame({ payload: pattern(4000) }), testFrame({ payload: pattern(4000), udp: true }));
+  card.poll();
+  expect([0, 1, 2].map((at) => received(at).length - 4)).toEqual([1514, 1514, 54 + 1080]);
+  expect(card.counters.receivedFrames).toBe(3);
 });
 
 test("small buffers: one frame over several; without free ones it waits", () => {

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { TunnelUplink } from "../../../emulator/network/tunnel-uplink.ts";
 import type { TunnelNotice } from "../../../emulator/protocol/tunnel-notices.ts";
-import { byeCodes, encodeL2 } from "../../../emulator/protocol/virga-l2.ts";
+import { byeCodes, encodeL2, l2Limits } from "../../../emulator/protocol/virga-l2.ts";
 import { TestTunnel } from "../../support/tunnel-pair.ts";
 
 const frame = (number: number, length = 60): Uint8Array => {
@@ -69,7 +69,7 @@ describe("a tunnel", () => {
     let taken = 0;
     for (; uplink.hasRoom; taken++) uplink.send(frame(taken, 1514));
     expect(taken).toBeGreaterThan(100);
-    expect(taken * 1514).toBeLessThanOrEqual(300_000);
+    expect(taken * 1514).toBeLessThanOrEqual(l2Limits.creditBytes);
     await tunnel.accept();
     expect(uplink.hasRoom).toBe(true);
     expect(roomy).toBeGreaterThan(0);

@@ -11,7 +11,7 @@ const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve,
 
 const forms: Record<string, () => [FrameLink, FrameLink]> = {
   rings() {
-    const [a, b] = sharedLinkEnds(8192);
+    const [a, b] = sharedLinkEnds(32_768);
     return [openFrameLink(a), openFrameLink(b)];
   },
   messages() {
@@ -91,9 +91,9 @@ test("a ring keeps order and bytes over any mixture of pushes and pops, its coun
   fc.assert(
     fc.property(
       fc.array(fc.oneof(fc.integer({ min: 1, max: MAX_FRAME_BYTES }), fc.constant(0)), { maxLength: 300 }),
-      fc.nat({ max: 4095 }),
+      fc.nat({ max: 32_767 }),
       (steps, start) => {
-        const buffer = ringBuffer(4096);
+        const buffer = ringBuffer(32_768);
         new Int32Array(buffer, 0, 2).fill(-4 * start);
         const [producer, consumer] = [new FrameRing(buffer), new FrameRing(buffer)];
         const expected: Uint8Array[] = [];
@@ -108,7 +108,7 @@ test("a ring keeps order and bytes over any mixture of pushes and pops, its coun
             expected.push(frameOf(step, i));
             waiting += recordBytes({ length: step });
           } else
-            expect(waiting + 2 * recordBytes({ length: step })).toBeGreaterThan(4096 - 4 - MAX_FRAME_BYTES);
+            expect(waiting + 2 * recordBytes({ length: step })).toBeGreaterThan(32_768 - 4 - MAX_FRAME_BYTES);
         });
         for (const frame of expected) expect(consumer.pop()).toEqual(frame);
         expect(consumer.pop()).toBeNull();
@@ -118,7 +118,7 @@ test("a ring keeps order and bytes over any mixture of pushes and pops, its coun
 });
 
 test("two threads: every frame arrives once, in order, though both sides sleep whenever they must", async () => {
-  const [mine, theirs] = sharedLinkEnds(8192);
+  const [mine, theirs] = sharedLinkEnds(32_768);
   const echo = new Worker(new URL("../../support/echo-link-worker.ts", import.meta.url), {
     workerData: theirs,
   });

@@ -12,6 +12,8 @@ function frame(number: number, length = 60): Uint8Array {
   new DataView(bytes.buffer).setUint32(0, number);
   return bytes;
 }
+/** What a peer says that has received nothing. */
+const none = { received: 0, credit: l2Limits.creditBytes };
 const numberOf = (bytes: Uint8Array): number =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0);
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, number) => number);
@@ -66,7 +68,7 @@ describe("a session", () => {
     expect(client.queue(frame(0))).toBe(true);
     expect(greet({ client, server }, 7)).toEqual([
       "HELLO 0 received 0",
-      "WELCOME 7 new received 0 credit 262144",
+      "WELCOME 7 new received 0 credit 1048576",
     ]);
     expect([client.sessionId, server.sessionId]).toEqual(["07".repeat(16), "07".repeat(16)]);
     const sent = client.flush(1);
@@ -74,21 +76,24 @@ describe("a session", () => {
     expect(give(server, sent, 1)).toEqual([0]);
   });
 
-  test("acknowledges after 20 ms, after 32 frames, or with frames of its own", () => {
+  test("acknowledges after 20 ms, after 64 frames, or with frames of its own", () => {
     const { client, server } = pair();
     client.queue(frame(0));
     give(server, client.flush(10), 10);
     expect(server.pollAt()).toBe(30);
     expect(server.flush(29)).toEqual([]);
-    expect(words(server.flush(30))).toEqual(["ACK 1 credit 262206"]);
+    expect(words(server.flush(30))).toEqual(["ACK 1 credit 1048638"]);
     expect(server.isQuiet).toBe(true);
-    for (const number of numbers(32)) client.queue(frame(number));
+    for (const number of numbers(64)) client.queue(frame(number));
     give(server, client.flush(40), 40);
-    expect(words(server.flush(40))).toEqual(["ACK 33 credit 264190"]);
-    client.queue(frame(33));
+    expect(words(server.flush(40))).toEqual(["ACK 65 credit 1052606"]);
+    client.queue(frame(65));
     give(server, client.flush(50), 50);
     server.queue(frame(0));
-    expect(words(server.flush(50))).toEqual(["FRAMES 0+1", "ACK 34 credit 264252"]);
+    const [both] = server.flush(50);
+    expect(valueOf(decodeL2(both!))).toMatchObject({ type: "frames", received: 66, credit: 1_052_668 });
+    expect(server.isQuiet).toBe(false);
+    expect(server.pollAt()).toBeUndefined();
   });
 
   test("a turn's frames go together at its end, however much is under way", () => {
@@ -113,7 +118,7 @@ describe("a session", () => {
   });
 
   test("sends what credit allows, refuses what its queue does not hold, and goes on when the host consumes", () => {
-    const { client, server } = pair({ queueBytes: 100_000 });
+    const { client, server } = pair({ queueBytes: 100_000 }, { receiveBytes: 262_144 });
     let taken = 0;
     for (const number of numbers(1000)) {
       if (!client.queue(frame(number, 998))) break;
@@ -157,14 +162,14 @@ describe("a session", () => {
     expect(client.onMessage(pong!, 0).pong).toEqual(frame(9, 8));
     expect(client.onMessage(notice!, 0).notice).toBe('{"type":"x"}');
     expect(client.onMessage(encodeL2.bye(7, "Going."), 0).bye).toEqual({ code: 7, sentence: "Going." });
-    expect(client.onMessage(encodeL2.ack(0, 0), 0)).toEqual({ frames: [] });
+    expect(client.onMessage(encodeL2.ack({ received: 0, credit: 0 }), 0)).toEqual({ frames: [] });
     expect(client.notify("{}")).toBe(false);
   });
 
   test("drops frames that no Ethernet has", () => {
     const { client } = pair();
     expect(client.queue(new Uint8Array(13))).toBe(true);
-    expect(client.queue(new Uint8Array(2049))).toBe(true);
+    expect(client.queue(new Uint8Array(l2Limits.frameMaxBytes + 1))).toBe(true);
     expect(client.flush(0)).toEqual([]);
   });
 });
@@ -187,7 +192,7 @@ describe("a lost socket", () => {
         const greeting = greet(ends, 8, 100);
         expect(greeting).toEqual([
           "HELLO 7 received 0",
-          `WELCOME 7 resumed received ${cut} credit ${262_144 + 62 * cut}`,
+          `WELCOME 7 resumed received ${cut} credit ${l2Limits.creditBytes + 62 * cut}`,
         ]);
         const rest = give(ends.server, ends.client.flush(100, true), 100);
         expect([...first, ...rest], `cut ${cut} acks ${acks}`).toEqual(numbers(7));
@@ -206,7 +211,7 @@ describe("a lost socket", () => {
     ends.server.queue(frame(4));
     ends.server.queue(frame(5));
     // A server that is behind repeats two frames that the client has.
-    const repeat = encodeL2.frames(2, [frame(2), frame(3), frame(4), frame(5)]);
+    const repeat = encodeL2.frames(2, none, [frame(2), frame(3), frame(4), frame(5)]);
     expect(give(ends.client, [repeat])).toEqual([4, 5]);
   });
 
@@ -218,7 +223,7 @@ describe("a lost socket", () => {
     ends.client.detach(1000);
     ends.server.detach(1000);
     expect([ends.server.isExpired(61_000), ends.server.isExpired(61_001)]).toEqual([false, true]);
-    expect(greet(ends, 9, 61_001)).toEqual(["HELLO 7 received 0", "WELCOME 9 new received 0 credit 262144"]);
+    expect(greet(ends, 9, 61_001)).toEqual(["HELLO 7 received 0", "WELCOME 9 new received 0 credit 1048576"]);
     expect(give(ends.server, ends.client.flush(61_001, true), 61_001)).toEqual([1]);
   });
 
@@ -277,10 +282,10 @@ describe("a hostile peer", () => {
     ["text", () => "hello"],
     ["an unknown type", () => Uint8Array.of(99)],
     ["an oversized message", () => new Uint8Array(65_537).fill(3)],
-    ["a gap", () => encodeL2.frames(1, [frame(0)])],
-    ["an ACK of the future", () => encodeL2.ack(1, 262_144)],
-    ["credit that shrinks", () => encodeL2.ack(0, 262_143)],
-    ["credit beyond all windows", () => encodeL2.ack(0, 2 ** 20 + 1)],
+    ["a gap", () => encodeL2.frames(1, none, [frame(0)])],
+    ["an ACK of the future", () => encodeL2.ack({ received: 1, credit: none.credit })],
+    ["credit that shrinks", () => encodeL2.ack({ received: 0, credit: none.credit - 1 })],
+    ["credit beyond all windows", () => encodeL2.ack({ received: 0, credit: 2 ** 20 + 1 })],
     ["a second HELLO", () => encodeL2.hello(id(0), 0)],
     ["a NOTICE", () => encodeL2.notice("{}")!],
   ];
@@ -288,12 +293,12 @@ describe("a hostile peer", () => {
     const { server } = pair();
     expect(server.onMessage(make(server), 0).fault).toMatch(/\w/);
     expect(words(server.flush(0))).toEqual(["BYE 1"]);
-    expect(server.onMessage(encodeL2.frames(0, [frame(0)]), 0)).toEqual({ frames: [] });
+    expect(server.onMessage(encodeL2.frames(0, none, [frame(0)]), 0)).toEqual({ frames: [] });
     expect(server.isOpen).toBe(false);
   });
 
   test.each([
-    ["FRAMES", encodeL2.frames(0, [frame(0)])],
+    ["FRAMES", encodeL2.frames(0, none, [frame(0)])],
     ["WELCOME", encodeL2.welcome({ session: id(1), resumed: false, received: 0, credit: 0, mtu: 1500 })],
   ])("%s before HELLO is refused", (_, message) => {
     const server = new L2Session("server");
@@ -306,12 +311,13 @@ describe("a hostile peer", () => {
     const full = Math.floor(framesRoom / 2050);
     const first = encodeL2.frames(
       0,
+      none,
       numbers(full).map((number) => frame(number, 2048)),
     );
     expect(server.onMessage(first, 0).frames).toHaveLength(full);
     const rest = framesRoom - full * 2050;
-    expect(server.onMessage(encodeL2.frames(full, [frame(0, rest - 2)]), 0).fault).toBeUndefined();
-    expect(server.onMessage(encodeL2.frames(full + 1, [frame(0, 14)]), 0).fault).toMatch(/credit/);
+    expect(server.onMessage(encodeL2.frames(full, none, [frame(0, rest - 2)]), 0).fault).toBeUndefined();
+    expect(server.onMessage(encodeL2.frames(full + 1, none, [frame(0, 14)]), 0).fault).toMatch(/credit/);
   });
 
   test("a flood of PINGs and notices is bounded", () => {
@@ -329,10 +335,11 @@ describe("a hostile peer", () => {
       fc.tuple(fc.nat(6), fc.integer({ min: 1, max: 4 })).map(([first, count]) =>
         encodeL2.frames(
           first,
+          { received: count, credit: 600_000 * count },
           numbers(count).map((number) => frame(number)),
         ),
       ),
-      fc.tuple(fc.nat(4), fc.nat(600_000)).map(([received, credit]) => encodeL2.ack(received, credit)),
+      fc.tuple(fc.nat(4), fc.nat(600_000)).map(([received, credit]) => encodeL2.ack({ received, credit })),
       fc.tuple(fc.nat(8), fc.nat(4)).map(([fill, received]) => encodeL2.hello(id(fill), received)),
       fc
         .record({ received: fc.nat(4), credit: fc.nat(2 ** 21), mtu: fc.nat(65535), resumed: fc.boolean() })

@@ -37,15 +37,15 @@ const vectors: [string, string, L2Message, Uint8Array | null][] = [
   ],
   [
     "FRAMES",
-    `0300000007000e${frame}000e${frame}`,
-    { type: "frames", first: 7, frames: [bytes(frame), bytes(frame)] },
-    encodeL2.frames(7, [bytes(frame), bytes(frame)]),
+    `0300000007fffffffe00000001000e${frame}000e${frame}`,
+    { type: "frames", first: 7, received: 0xfffffffe, credit: 1, frames: [bytes(frame), bytes(frame)] },
+    encodeL2.frames(7, { received: 0xfffffffe, credit: 1 }, [bytes(frame), bytes(frame)]),
   ],
   [
     "ACK",
     "04fffffffe00000001",
     { type: "ack", received: 0xfffffffe, credit: 1 },
-    encodeL2.ack(0xfffffffe, 1),
+    encodeL2.ack({ received: 0xfffffffe, credit: 1 }),
   ],
   [
     "PING",
@@ -110,7 +110,7 @@ describe("virga-l2-v1 messages", () => {
       .map(([type, body]) => Uint8Array.of(type, ...body));
     const framed = fc
       .array(fc.uint8Array({ minLength: 13, maxLength: 40 }), { minLength: 1, maxLength: 5 })
-      .map((frames) => encodeL2.frames(1, frames));
+      .map((frames) => encodeL2.frames(1, { received: 2, credit: 3 }, frames));
     fc.assert(
       fc.property(fc.oneof(fc.uint8Array({ maxLength: 80 }), shaped, framed), (message) => {
         const decoded = decodeL2(message);
@@ -129,9 +129,9 @@ function again(message: L2Message): Uint8Array {
     case "welcome":
       return encodeL2.welcome(message);
     case "frames":
-      return encodeL2.frames(message.first, message.frames);
+      return encodeL2.frames(message.first, message, message.frames);
     case "ack":
-      return encodeL2.ack(message.received, message.credit);
+      return encodeL2.ack(message);
     case "ping":
       return encodeL2.ping(message.bytes);
     case "pong":
