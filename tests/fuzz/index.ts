@@ -1,6 +1,6 @@
 /**
  * `npm run fuzz -- cpu --seed S --minutes M [--mode MODE] [--judge bochs|qemu] [--first N] [--streams N] [--keep] [--log]`, MODE being
- * user64, user32 and user16 (against this host's processor) or system (against Bochs, or QEMU's TCG).
+ * user64, user32 and user16 (against this host's processor), system or long (against Bochs, or QEMU's TCG).
  * `npm run fuzz -- log`: what the log adds up to, and which filed findings differ today; the exit status is 1 when one does.
  * `npm run fuzz -- net --seed S --frames N`: the TCP/IP stack; the exit status is 1 when it threw or held too much.
  * Prints each difference; --keep files it as a vector in tests/vectors/cpu, --log adds a line to infra/docs/fuzz-log.jsonl.
@@ -14,9 +14,9 @@ import { foundFolder, fuzzUser, type Tally } from "./cpu.ts";
 import { logFile, printLog } from "./log.ts";
 import { fuzzStack } from "./net.ts";
 import type { Bits } from "./stream.ts";
-import { fuzzSystem } from "./system.ts";
+import { fuzzSystem, type StreamKind } from "./system.ts";
 import { Bochs, Qemu } from "./system-judges.ts";
-import { isKind, kinds } from "./system-kinds.ts";
+import { kinds } from "./system-kinds.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -55,17 +55,20 @@ function runUser(width: Bits): Tally {
   });
 }
 
-function runSystem(name: keyof typeof kinds, judge: keyof typeof judges): Tally {
+function runSystem<S extends { cs: number; code: readonly number[] }>(
+  kind: StreamKind<S>,
+  judge: keyof typeof judges,
+): Tally {
   return fuzzSystem({
     ...common,
-    kind: kinds[name],
+    kind,
     judge: new judges[judge](),
     onFinding: ({ name: id, stream, expected, differences }) => {
       const code = Buffer.from(stream.code).toString("hex");
       console.log(`${id} cs ${stream.cs.toString(16)} [${code}] ${differences.slice(0, 6).join("; ")}`);
       // What TCG says is a hint: only Bochs' answers are filed.
       if (judge === "bochs")
-        keep("system-found.jsonl", { id, kind: name, stream, expected: expected ?? null });
+        keep("system-found.jsonl", { id, kind: kind.name, stream, expected: expected ?? null });
     },
   });
 }
@@ -73,7 +76,9 @@ function runSystem(name: keyof typeof kinds, judge: keyof typeof judges): Tally 
 function runCpu(mode: string, judge: string): Tally | undefined {
   const width = bits[mode];
   if (width !== undefined) return runUser(width);
-  return isKind(mode) && (judge === "bochs" || judge === "qemu") ? runSystem(mode, judge) : undefined;
+  if (judge !== "bochs" && judge !== "qemu") return undefined;
+  if (mode === "system") return runSystem(kinds.system, judge);
+  return mode === "long" ? runSystem(kinds.long, judge) : undefined;
 }
 
 if (positionals[0] === "net") {

@@ -89,15 +89,37 @@ export function judge(machine: VectorMachine, stream: Stream, answer: Vector): F
   }
   // A misaligned operand in an absent page may raise either (SDM 3A table 6-2 puts both in one class).
   if (vector.e?.v === 17 && differences[0]?.startsWith("#14(")) return undefined;
-  return differences.length === 0 ? undefined : { vector, differences };
+  return differences.length === 0 || straysIntoCode(stream, answer) ? undefined : { vector, differences };
 }
 
 /** The stream with only the bytes before one of its instructions. */
-function cut({ question, masks }: Stream, count: number): Stream {
+function cut({ question, masks, patches }: Stream, count: number): Stream {
   return {
+    patches,
     masks: masks.slice(0, count + 1),
     question: closed({ ...question, c: question.c.slice(0, 2 * masks[count]!.at) }),
   };
+}
+
+/** Whether the window that holds code was written to. */
+function patchesCode({ id, om }: Vector): boolean {
+  const start = id.startsWith("m16") ? 0x20000 : 0x100000;
+  return (om ?? []).some(([place]) => {
+    const linear = Number.parseInt(place, 16);
+    return linear >= start && linear < start + 0x10000;
+  });
+}
+
+/** A stray store into the code makes other instructions of it, whose undefined flags nobody keeps account of. */
+function straysIntoCode({ patches }: Stream, { id, a, c, om }: Vector): boolean {
+  const start = Number.parseInt(a, 16) + (id.startsWith("m16") ? 0x20000 : 0),
+    end = start + c.length / 2;
+  return (om ?? []).some(([place, hex]) => {
+    const first = Number.parseInt(place, 16);
+    for (let k = first; k < first + hex.length / 2; k++)
+      if (k >= start && k < end && !patches.includes(k)) return true;
+    return false;
+  });
 }
 
 /** Its last instruction alone, from the state that the processor had reached before it. */
@@ -105,12 +127,7 @@ function alone(stream: Stream, before: Vector): Stream | undefined {
   const last = stream.masks.length - 2,
     start = stream.masks[last]!.at,
     base = Number.parseInt(stream.question.a, 16);
-  const codeStart = stream.question.id.startsWith("m16") ? 0x20000 : 0x100000;
-  const patched = before.om?.some(([place]) => {
-    const linear = Number.parseInt(place, 16);
-    return linear >= codeStart && linear < codeStart + 0x10000;
-  });
-  if (patched || before.e) return undefined;
+  if (patchesCode(before) || before.e) return undefined;
   const { rip: _rip, ...outcome } = before.o;
   const question: Question = {
     ...stream.question,
@@ -119,7 +136,11 @@ function alone(stream: Stream, before: Vector): Stream | undefined {
     i: { ...stream.question.i, ...outcome },
     m: [...(stream.question.m ?? []), ...(before.om ?? [])],
   };
-  return { question, masks: stream.masks.slice(last).map((mask) => ({ ...mask, at: mask.at - start })) };
+  return {
+    question,
+    patches: stream.patches,
+    masks: stream.masks.slice(last).map((mask) => ({ ...mask, at: mask.at - start })),
+  };
 }
 
 /** A difference in as few bytes as it takes: the shortest beginning that differs, then its last instruction alone where that does too. */

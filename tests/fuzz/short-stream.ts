@@ -84,7 +84,10 @@ export class ShortPlanner {
   #codeSelector(): number {
     const own = { real: 0x2000, virtual: 0x2000, inner: CODE_16, outer: CODE_16_USER }[this.#mode];
     // Real-mode code must stay in its page: there is nothing to stop it elsewhere.
-    return this.#mode === "real" || this.#chance.percent(70) ? own : this.#selector();
+    if (this.#mode === "real" || this.#chance.percent(70)) return own;
+    if (this.#mode === "virtual") return this.#selector();
+    // Gates, tasks and 16-bit segments: in a flat segment a small offset would lead into the interrupt table.
+    return FIRST_TEST_SELECTOR + 8 * (18 + this.#chance.below(19)) + this.#chance.below(4);
   }
   /** A stack of its own for the handler: in real mode and at CPL 0 SS stays. */
   #dataSegment(): number {
@@ -213,7 +216,8 @@ export class ShortPlanner {
       [0x0e],
       [0x16, 0x5a],
     ]);
-    return () => (edge && chance.percent(30) ? [0xbc, ...word(top), ...code] : code);
+    const moves = edge && chance.percent(30);
+    return () => (moves ? [0xbc, ...word(top), ...code] : code);
   }
 
   #flagBits(): number {
@@ -336,6 +340,7 @@ export class ShortPlanner {
     const chance = this.#chance,
       number = chance.pick([0, 1, 2, 3, 6, 7, 7]);
     let value = chance.pick([RAM.data + chance.below(16), RAM.code + chance.below(60), chance.word()]);
+    if (number === 6) value = chance.below(16);
     if (number === 7) value = ((chance.word() & 0xffff01ff) | 0x400) >>> 0;
     return () => [...moveEax(value), 0x0f, 0x23, 0xc0 | (number << 3)];
   }

@@ -22,6 +22,8 @@ export type Bits = 16 | 32 | 64;
 export interface Stream {
   readonly question: Question;
   readonly masks: readonly Mask[];
+  /** Linear addresses of the bytes of code that the stream patches on purpose. */
+  readonly patches: readonly number[];
 }
 export interface Mask {
   /** Offset in the code of the instruction, or of the end. */
@@ -93,6 +95,7 @@ export class StreamMaker {
   #status = 0;
   #known = new Map<number, bigint>();
   #memory = new Map<number, Buffer>();
+  #patches: number[] = [];
   #ignored: [string, number][] = [];
   /** Registers that this part of the stream must leave alone. */
   #kept = new Set<number>([RSP]);
@@ -194,6 +197,7 @@ export class StreamMaker {
     this.#mark(false, 0);
     return {
       masks: this.#masks,
+      patches: this.#patches,
       question: closed({
         id,
         n: `${flavour}, ${length} steps`,
@@ -393,6 +397,7 @@ export class StreamMaker {
     this.#known.delete(0);
     this.#flags |= 16;
     const place = this.#base + victim + (patchesOpcode ? 0 : 1 + chance.below(4));
+    this.#patches.push(place);
     this.#code.splice(
       end - size + (long ? 3 : 2),
       5,

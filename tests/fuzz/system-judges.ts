@@ -60,9 +60,14 @@ const SLICE = 1_000_000;
 export function runHere(rom: Uint8Array): Output {
   const output: number[] = [];
   const low = TOP - rom.length;
+  let taskPriority = 0;
   const cpu = makeCpu(4, {
     ioWrite: (port, _size, value) => {
       if (port === 0xe9) output.push(value & 255);
+    },
+    readCr8: () => taskPriority,
+    writeCr8: (value) => {
+      taskPriority = value;
     },
     mmioRead: (address, size) => {
       let value = 0;
@@ -91,7 +96,7 @@ const MOST_RESETS = 5000;
 abstract class Judge {
   protected readonly folder = mkdtempSync(join(tmpdir(), "virga-judge-"));
   abstract readonly name: string;
-  /** It leaves things out: see tcg-masks.ts. */
+  /** It leaves things out: see judge-rules.ts. */
   readonly isPartial: boolean = false;
   /** Processor time that its runs have taken. */
   cpuMicroseconds = 0;

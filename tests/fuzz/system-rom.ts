@@ -7,7 +7,7 @@
  */
 import { readMarked, type SystemRom } from "./system-judges.ts";
 import { Code, copy, fill, long, sum, switchOff, word, writeMsr } from "./machine-code.ts";
-import { GDT_LIMIT, LOW_DATA_16, RAM, ROM, ROM_CODE_16, tables } from "./system-tables.ts";
+import { GDT_LIMIT, LOW_DATA_16, pages, RAM, ROM, ROM_CODE_16, tables } from "./system-tables.ts";
 
 const ROM_BYTES = 0x2_0000;
 const CODE_BYTES = 108;
@@ -122,6 +122,7 @@ function startStream(code: Code, count: number, streams: number): void {
   code.put(0x69, 0xf0, ...long(RECORD), 0x81, 0xc6, ...long(streams));
   code.put(0xbf, ...long(RAM.record), 0xb9, ...long(RECORD >> 2), 0xf3, 0xa5);
   code.put(...fill(RAM.code, 0x20cd20cd, 0x1000), ...fill(RAM.data, 0x5a3c7811, RAM.dataEnd - RAM.data));
+  code.put(...fill(pages.kernel, 0x5a3c7811, 0x1000));
   code.put(...fill(RAM.stack - 0x800, 0, RAM.stackEnd - RAM.stack + 0x800), ...fill(REAL, 0, 0x80));
   code.put(...copy(RAM.code, RAM.record + HEAD, CODE_BYTES));
   const field = (place: number): number => RAM.record + place;
@@ -276,21 +277,35 @@ function harness(count: number, streams: number): { code: number[]; handlers: nu
   return { code: finished, handlers, start: code.address("start") };
 }
 
-/** The ROM for so many streams; it ends at 4 GiB, and its last 128 KiB are at 1 MiB too. */
-function makeRom(streams: readonly SystemStream[]): Uint8Array {
-  const size = ROM_BYTES + ((streams.length * RECORD + 0xffff) & ~0xffff),
+type Put = (place: number, list: readonly number[]) => void;
+
+/** A ROM of records, which ends at 4 GiB and whose last 128 KiB are at 1 MiB too; `fillRest` puts the rest, and learns where the records are. */
+export function putRom(
+  records: readonly (readonly number[])[],
+  recordBytes: number,
+  fillRest: (put: Put, place: number) => void,
+): Uint8Array {
+  const size = ROM_BYTES + ((records.length * recordBytes + 0xffff) & ~0xffff),
     rom = new Uint8Array(size).fill(0xf4);
-  const { code, handlers, start } = harness(streams.length, 2 ** 32 - size);
-  const put = (place: number, list: readonly number[]): void => rom.set(list, size - ROM_BYTES + place - ROM);
-  put(
-    TEMPLATE,
-    tables((vector) => handlers + vector * STUB),
-  );
-  put(HARNESS, code);
-  for (const [n, stream] of streams.entries()) rom.set(record(n, stream), RECORD * n);
-  enterFlat(put, start);
+  for (const [n, list] of records.entries()) rom.set(list, recordBytes * n);
+  fillRest((place, list) => rom.set(list, size - ROM_BYTES + place - ROM), 2 ** 32 - size);
   return rom;
 }
+
+const makeRom = (streams: readonly SystemStream[]): Uint8Array =>
+  putRom(
+    streams.map((stream, n) => record(n, stream)),
+    RECORD,
+    (put, place) => {
+      const { code, handlers, start } = harness(streams.length, place);
+      put(
+        TEMPLATE,
+        tables((vector) => handlers + vector * STUB),
+      );
+      put(HARNESS, code);
+      enterFlat(put, start, 8);
+    },
+  );
 
 function record(n: number, stream: SystemStream): number[] {
   if (stream.code.length > CODE_BYTES) throw new Error("a stream is too long");
@@ -300,12 +315,13 @@ function record(n: number, stream: SystemStream): number[] {
   return [...head, ...stream.code];
 }
 
-/** Real mode at F000:FF00: LGDT CS:[pointer]; MOV EAX, 11h; MOV CR0, EAX; JMP far 08:start. The GDT is the template's. */
-function enterFlat(put: (place: number, list: readonly number[]) => void, start: number): void {
+/** Real mode at F000:FF00: LGDT CS:[pointer]; MOV EAX, 11h; MOV CR0, EAX; JMP far selector:start. The GDT is the template's. */
+export function enterFlat(put: Put, start: number, selector: number): void {
   const pointer = 0xfe00;
-  put(0xf_0000 + pointer, [...word(0x1f), ...long(TEMPLATE + RAM.gdt - RAM.idt)]);
+  put(0xf_0000 + pointer, [...word(0xff), ...long(TEMPLATE + RAM.gdt - RAM.idt)]);
   const load = [0xfa, 0x66, 0x2e, 0x0f, 0x01, 0x16, ...word(pointer)];
-  put(0xf_ff00, [...load, 0x66, ...moveEax(0x11), 0x0f, 0x22, 0xc0, 0x66, 0xea, ...long(start), 8, 0]);
+  const jump = [0x66, 0xea, ...long(start), ...word(selector)];
+  put(0xf_ff00, [...load, 0x66, ...moveEax(0x11), 0x0f, 0x22, 0xc0, ...jump]);
   put(0xf_fff0, [0xea, 0x00, 0xff, 0x00, 0xf0]);
 }
 

@@ -6,6 +6,11 @@ import { START } from "./system-rom.ts";
 import { FIRST_TEST_SELECTOR, pages, RAM, testDescriptors } from "./system-tables.ts";
 import type { Chance } from "./values.ts";
 
+/** A step that is the same wherever it stands, and each time it is asked. */
+const fixed =
+  (code: readonly number[]): Step =>
+  () =>
+    code;
 const loadEax = (value: number): number[] => [0xb8, ...long(value)];
 
 /** A stream of flat 32-bit code, or, three times of ten, of 16-bit code in protected, virtual-8086 or real mode. */
@@ -16,9 +21,14 @@ export class SystemPlanner {
   readonly #chance: Chance;
   readonly #cpl: 0 | 3;
   #pae = false;
-  constructor(chance: Chance) {
+  constructor(chance: Chance, cpl: 0 | 3 = chance.percent(60) ? 0 : 3) {
     this.#chance = chance;
-    this.#cpl = chance.percent(60) ? 0 : 3;
+    this.#cpl = cpl;
+  }
+
+  /** A few steps; in compatibility mode too, where a four-level directory lies in the place of the other. */
+  steps(): Step[] {
+    return Array.from({ length: 1 + this.#chance.below(5) }, () => this.#step());
   }
 
   plan(): SystemPlan {
@@ -26,7 +36,7 @@ export class SystemPlanner {
       common = commonHead(chance),
       isInner = this.#cpl === 0;
     this.#pae = common.cr3 !== RAM.directory;
-    const steps = Array.from({ length: 1 + chance.below(5) }, () => this.#step());
+    const steps = this.steps();
     // IRET to CPL 3 leaves DS and ES null: PUSH 23h, POP DS and ES.
     if (!isInner && chance.percent(75)) steps.unshift(() => [0x6a, 0x23, 0x1f, 0x6a, 0x23, 0x07]);
     return {
@@ -188,7 +198,7 @@ export class SystemPlanner {
         0xfffff000,
       ]);
     const address = page + chance.pick([0, 0, -1, -3, 4, 0xffd, 0xfff, chance.below(0x1000)]);
-    return () =>
+    return fixed(
       chance
         .pick([
           [0xa1],
@@ -200,7 +210,8 @@ export class SystemPlanner {
           [0xa0],
           [0xc6, 0x05],
         ])
-        .concat(long(address >>> 0), []);
+        .concat(long(address >>> 0), []),
+    );
   }
 
   #flagBits(): number {
@@ -300,7 +311,7 @@ export class SystemPlanner {
         return () => [...loadEax(value >>> 0), 0x0f, 0x22, 0xe0];
       }
       case 3:
-        return () => [0x0f, 0x20, chance.pick([0xc3, 0xd3, 0xdb, 0xe3, 0xcb, 0xeb])];
+        return fixed([0x0f, 0x20, chance.pick([0xc3, 0xd3, 0xdb, 0xe3, 0xcb, 0xeb])]);
       case 4: {
         const value = chance.word();
         return () => [...loadEax(value), 0x0f, 0x22, 0xd0];
@@ -314,13 +325,14 @@ export class SystemPlanner {
         ];
       default: {
         const value = chance.word() & 15;
-        return () =>
+        return fixed(
           chance.pick([
             [0x0f, 0x06],
             [0x66, 0xb8, ...word(value), 0x0f, 0x01, 0xf0],
             [0x0f, 0x01, 0xe3],
             [0x66, 0x0f, 0x01, 0xe3],
-          ]);
+          ]),
+        );
       }
     }
   }
@@ -337,6 +349,8 @@ export class SystemPlanner {
         RAM.stack - 4 * chance.below(6),
         chance.word(),
       ]);
+    // DR6: Bochs clears bits above the lowest four at the next exception, against SDM 3B §17.2.3.
+    else if (number === 6 || number === 4) value = chance.below(16);
     else if (number === 7 || number === 5)
       value = (chance.word() & 0xffff01ff) | 0x400 | (chance.percent(5) ? 0x2000 : 0);
     return () => [...loadEax(value >>> 0), 0x0f, 0x23, 0xc0 | (number << 3)];
@@ -346,7 +360,7 @@ export class SystemPlanner {
     const chance = this.#chance,
       place = RAM.data + 0x300,
       load = [0x66, 0xb8, ...word(this.#selector())];
-    return () =>
+    return fixed(
       chance.pick([
         [0x0f, 0x01, 0x05, ...long(place)],
         [0x0f, 0x01, 0x0d, ...long(place)],
@@ -354,25 +368,26 @@ export class SystemPlanner {
         [0x0f, 0x00, 0xcb],
         [...load, 0x0f, 0x00, 0xd0],
         [...load, 0x0f, 0x00, 0xd8],
-        [0x0f, 0x01, 0x3d, ...long(place)],
         [0x0f, 0x09],
-      ]);
+      ]),
+    );
   }
 
   #modelRegister(): Step {
     const chance = this.#chance,
       msr = chance.pick([0x174, 0x175, 0x176, 0x12345, 0xc0001234]);
-    return () =>
+    return fixed(
       chance.percent(50)
         ? [0xb9, ...long(msr), 0x0f, 0x32]
-        : [0xb9, ...long(msr), ...loadEax(chance.word()), 0x31, 0xd2, 0x0f, 0x30];
+        : [0xb9, ...long(msr), ...loadEax(chance.word()), 0x31, 0xd2, 0x0f, 0x30],
+    );
   }
 
   /** SYSENTER and SYSEXIT, with and without their registers. */
   #fastCall(): Step {
     const chance = this.#chance,
       selector = chance.percent(70) ? 0x08 : chance.pick([0, 3, 0x1b, 0x38]);
-    if (chance.percent(30)) return () => [0x0f, chance.pick([0x34, 0x35])];
+    if (chance.percent(30)) return fixed([0x0f, chance.pick([0x34, 0x35])]);
     return (at) => {
       const setUp = [...writeMsr(0x174, selector), ...writeMsr(0x175, RAM.stack - 0x40)];
       const leaves = chance.percent(50);
@@ -386,7 +401,7 @@ export class SystemPlanner {
   #port(): Step {
     const chance = this.#chance,
       port = chance.pick([0x34, 0x35, 0x36]);
-    return () =>
+    return fixed(
       chance.pick([
         [0xe4, port],
         [0xe5, port],
@@ -395,7 +410,8 @@ export class SystemPlanner {
         [0xfa],
         [0xfb, 0x90],
         [0x66, 0xba, ...word(0xe8), 0xec],
-      ]);
+      ]),
+    );
   }
 
   #string(): Step {
@@ -412,16 +428,8 @@ export class SystemPlanner {
       ]);
     const opcode = chance.pick([0xa4, 0xa5, 0xaa, 0xab, 0xac, 0xad]),
       prefix = chance.pick([[0xf3], [0xf3, 0x64], [0x65], []]);
-    return () => [
-      0xbe,
-      ...long(edge()),
-      0xbf,
-      ...long(edge()),
-      0xb9,
-      ...long(chance.below(9)),
-      ...prefix,
-      opcode,
-    ];
+    const [from, to, count] = [edge(), edge(), chance.below(9)];
+    return () => [0xbe, ...long(from), 0xbf, ...long(to), 0xb9, ...long(count), ...prefix, opcode];
   }
 
   /** IRET into virtual-8086 mode, a few instructions there. */
@@ -483,7 +491,7 @@ export class SystemPlanner {
 
   #small(): Step {
     const chance = this.#chance;
-    return () =>
+    return fixed(
       chance.pick([
         [0x9b],
         [0x0f, 0x77],
@@ -497,6 +505,7 @@ export class SystemPlanner {
         [0xc8, 0x08, 0, 1, 0xc9],
         [0x60, 0x61],
         [0x6a, 0x05, 0x58],
-      ]);
+      ]),
+    );
   }
 }

@@ -19,7 +19,7 @@ export const RAM = {
   dump: 0x1_c000,
   code: 0x2_0000,
   data: 0x2_1000,
-  dataEnd: 0x2_4000,
+  dataEnd: 0x2_6000,
   stack: 0x2_8800,
   stackEnd: 0x2_9000,
 } as const;
@@ -160,7 +160,7 @@ function putPages(put: (place: number, list: readonly number[]) => void): void {
   put(RAM.paeDirectory + 16, quad(0x87n));
   for (let n = 0; n < 512; n++) {
     const linear = n << 12,
-      isData = linear >= RAM.data + 0x1000 && linear < RAM.dataEnd;
+      isData = linear === RAM.data + 0x1000 || linear === RAM.data + 0x2000;
     put(RAM.paeTable + 8 * n, quad(BigInt(linear | rightsOf(linear)) | (isData ? 1n << 63n : 0n)));
   }
 }

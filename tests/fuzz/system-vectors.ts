@@ -1,18 +1,16 @@
 /** Streams of system code with what another machine made of them: kinds, comparison, replay. */
 import { runHere, type Dump, type SystemRom } from "./system-judges.ts";
+import { type LongStream, longRom } from "./long-rom.ts";
 import { type SystemStream, systemRom } from "./system-rom.ts";
 
 /** The kinds of ROM; a vector names its own. */
-export const roms = { system: systemRom } as const;
-export type Kind = keyof typeof roms;
+export const roms = { system: systemRom, long: longRom } as const;
 
 /** A line of tests/vectors/cpu/system-found.jsonl: a stream and the judge's dump, null where it shut the processor down. */
-export interface SystemVector {
-  readonly id: string;
-  readonly kind: Kind;
-  readonly stream: SystemStream;
-  readonly expected: Dump | null;
-}
+export type SystemVector = { readonly id: string; readonly expected: Dump | null } & (
+  | { readonly kind: "system"; readonly stream: SystemStream }
+  | { readonly kind: "long"; readonly stream: LongStream }
+);
 
 /** Fields that differ; the arithmetic flags of a stream are all defined. */
 export function differences<S>(rom: SystemRom<S>, here: Dump | undefined, there: Dump | undefined): string[] {
@@ -30,8 +28,11 @@ export function differences<S>(rom: SystemRom<S>, here: Dump | undefined, there:
   });
 }
 
-/** Runs a filed vector; the list is empty when it passes. */
-export function replaySystem({ kind, stream, expected }: SystemVector): string[] {
-  const rom = roms[kind];
+function replay<S>(rom: SystemRom<S>, stream: S, expected: Dump | null): string[] {
   return differences(rom, rom.readDumps(runHere(rom.makeRom([stream])).bytes).get(0), expected ?? undefined);
 }
+/** Runs a filed vector; the list is empty when it passes. */
+export const replaySystem = (vector: SystemVector): string[] =>
+  vector.kind === "system"
+    ? replay(roms.system, vector.stream, vector.expected)
+    : replay(roms.long, vector.stream, vector.expected);

@@ -3,7 +3,7 @@ import { coreState, minutesOf, type Tally } from "./cpu.ts";
 import { type Dump, type Judge, runHere, type SystemRom } from "./system-judges.ts";
 import type { Plan } from "./system-plan.ts";
 import { differences } from "./system-vectors.ts";
-import { tcgDifferences } from "./tcg-masks.ts";
+import { bochsRule, tcgDifferences } from "./judge-rules.ts";
 import { Chance } from "./values.ts";
 
 const BATCH = 1000;
@@ -47,7 +47,11 @@ function compare<S>(
   here: Dump | undefined,
   there: Dump | undefined,
 ): Result {
-  if (!judge.isPartial) return { expected: there, differences: differences(rom, here, there) };
+  if (!judge.isPartial) {
+    const found = differences(rom, here, there);
+    const rule = found.length > 0 && here && there ? bochsRule(rom.fields, here, there) : undefined;
+    return { expected: there, ...(rule === undefined ? { differences: found } : { differences: [], rule }) };
+  }
   // Without limits and checks a stream runs on where a processor shuts down.
   if (!here || !there) return { expected: there, differences: [], rule: "only one of the two shut down" };
   return { expected: there, ...tcgDifferences(rom.fields, here, there) };
@@ -114,7 +118,9 @@ export function fuzzSystem<S>(options: SystemOptions<S>): Tally {
       findings++;
       const stream = kind.build(shrink(options, plans[k]!));
       const [again] = compareAll(kind.rom, judge, [stream]);
-      options.onFinding({ name: `${kind.name}/${seed}-${first + streams + k}`, stream, ...again! });
+      // What does not come back alone depended on the streams before it: the whole is shown then.
+      const shown = again!.differences.length > 0 ? again! : result;
+      options.onFinding({ name: `${kind.name}/${seed}-${first + streams + k}`, stream, ...shown });
     }
     streams += plans.length;
   }

@@ -27,8 +27,8 @@ export function addressMask(u: usize): u64 {
 export function checkSegment(number: u32, offset: u64, bytes: u32, writes: bool): bool {
   const segment = SEGMENTS + (<usize>number << 5), rights = <u32>load<u16>(segment, SEG_ATTRIBUTES), limit = <u64>load<u32>(segment, SEG_LIMIT);
   const last = offset + <u64>bytes - 1, isCode = (rights & CODE) != 0;
-  // A limit of 4 GiB is no limit: an access past it wraps (SDM 3A §5.3 leaves the choice; processors of today do).
-  let ok = last <= limit || limit == 0xffffffff;
+  // A flat segment, of base 0 and 4 GiB, has no limit: an access past it wraps (SDM 3A §5.3 leaves the choice; processors of today do).
+  let ok = last <= limit || (limit == 0xffffffff && !load<u64>(segment, SEG_BASE));
   if (!isCode && (rights & EXPAND_DOWN)) ok = offset > limit && last <= (rights & BIG ? <u64>0xffffffff : <u64>0xffff);
   if (!(load<u32>(MODE) & MODE_REAL)) {
     if (!(rights & PRESENT)) ok = false;

@@ -73,7 +73,8 @@ export function mergeWatchHits(): void {
 /** After an instruction that has ended: one #DB for a single step and the data breakpoints that it hit. */
 export function debugTrap(single: bool): void {
   if (!single && !watchHits) return;
-  store<u64>(DR6, (load<u64>(DR6) & (watchHits ? ~15 : -1)) | <u64>watchHits | (single ? SINGLE_STEP : 0));
+  // What was hit before is forgotten; the rest of DR6 stays (SDM 3B §17.2.3).
+  store<u64>(DR6, (load<u64>(DR6) & ~15) | <u64>watchHits | (single ? SINGLE_STEP : 0));
   clearWatchHits();
   raiseDebug();
 }

@@ -45,8 +45,8 @@ export function setStackPointer(pointer: u64, pointerMask: u64): void {
 function fits(offset: u64, bytes: u64): bool {
   if (mask == STACK_64) return canonical(offset) && canonical(offset + bytes - 1);
   const last = offset + bytes - 1;
-  // As in addressing.ts: nothing lies past a limit of 4 GiB, the access wraps.
-  if (!(rights & A_EXPAND_DOWN)) return last <= <u64>limit || limit == 0xffffffff;
+  // As in addressing.ts: nothing lies past the end of a flat segment, the access wraps.
+  if (!(rights & A_EXPAND_DOWN)) return last <= <u64>limit || (limit == 0xffffffff && !base);
   return offset > <u64>limit && last <= (rights & 0x400 ? STACK_32 : STACK_16);
 }
 // @ts-ignore: decorator

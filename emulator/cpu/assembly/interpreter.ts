@@ -38,6 +38,7 @@ import { acknowledgeInterrupt } from "./host";
 import { ADDRESS, CPL, CR0, CR4, CS, HALTED, HALTED_OPEN, IN_SMM, INTR, MODE, NMI, PAGE_LINEAR, RBP, RFLAGS, RIP, RSP, SEG_BASE, SMI, UOP_POOL, XCR0 } from "./layout";
 import { commit, readable, selectBank, storable, tlbRead, tlbSlot, tlbWrite, writable } from "./memory";
 import { canonical, clearInterruptShadow, CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXSAVE, interruptShadow, MODE_64, MODE_TRACE } from "./mode";
+import { clearWatchHits, watchHits } from "./mmu";
 import { ADC, ADD, AND, CMP, compute, decrement, increment, multiply32, multiply64, OR, shiftLeft, shiftRight, shiftRightSigned, storeRegister, SBB, SUB, TEST, writesBack, XOR } from "./operations";
 import { enterManagement } from "./smm";
 import { imm, linear, reg, rm } from "./uop";
@@ -598,7 +599,12 @@ export function run(instructions: u32): u32 {
   for (;;) {
     // A handler that faults at once retires nothing: such a loop must end the slice too.
     if (fault && faultVector == WATCH_STOP) { clearFault(); selectBank(load<u32>(CPL)); setPassing(true); }
-    if (fault) { deliverException(); spend(4); }
+    if (fault) {
+      clearWatchHits();
+      deliverException(); spend(4);
+      // A data breakpoint that the frame's pushes hit traps before the handler's first instruction.
+      if (watchHits && !tripleFault && !taskTrap) { debugTrap(false); continue; }
+    }
     if (taskTrap) { trapTask(); continue; }
     if (tripleFault) { exit = EXIT_TRIPLE_FAULT; break; }
     if (watchHit >= 0) { exit = EXIT_WATCHPOINT; break; }

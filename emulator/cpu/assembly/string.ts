@@ -6,7 +6,7 @@
 import { addressMask, segmented, segmentOf } from "./addressing";
 import { repeatAgain, spend } from "./control";
 import { passing } from "./debugger";
-import { fault } from "./fault";
+import { clearFault, fault } from "./fault";
 import { DF_FLAG, zero } from "./flags";
 import { MODE, RAX, RCX, RDI, RFLAGS, RSI } from "./layout";
 import { commit, readable, storable, tlbRead, tlbSlot, tlbWrite } from "./memory";
@@ -31,7 +31,13 @@ function begin(u: usize, size: i64): bool {
   const mode = load<u32>(MODE);
   flat = (mode & MODE_64) != 0 || ((mode & MODE_FLAT) != 0 && source < 4);
   allowance = passing || (mode & MODE_TRACE) ? 1 : CHUNK;
+  // ECX of 0 counts nothing, and leaves nothing above it.
+  if (!left && mask == 0xffffffff) store<u64>(RCX, 0);
   return left != 0;
+}
+/** MOVS and STOS with a count of zero write their registers, which clears what is above 32 bits; the others do not (tried on a Xeon). */
+function touch(register: usize): void {
+  if (mask == 0xffffffff) store<u64>(register, load<u64>(register) & mask);
 }
 // @ts-ignore: decorator
 @inline function advance(register: usize, bytes: i64): void {
@@ -67,12 +73,17 @@ function done(elements: u64): bool {
 @inline function fast(): bool { return repeat != 0 && step > 0 && flat && mask != 0xffff && left > 1; }
 
 export function movs<T>(u: usize): void {
-  if (!begin(u, sizeof<T>())) return;
+  if (!begin(u, sizeof<T>())) { touch(RSI); touch(RDI); return; }
   for (;;) {
     const from = sourceAddress(<u32>sizeof<T>());
     if (fault) return;
     const to = targetAddress(<u32>sizeof<T>(), true);
-    if (fault) return;
+    if (fault) {
+      // The load comes first: what it raises has precedence.
+      clearFault();
+      if (readable<T>(from)) targetAddress(<u32>sizeof<T>(), true);
+      return;
+    }
     if (fast() && hit(tlbRead, from) && hit(tlbWrite, to)) {
       const n = run<T>(min(inPage<T>(from), inPage<T>(to)));
       if (n) {
@@ -108,7 +119,7 @@ function copyElements<T>(to: usize, from: usize, count: usize): void {
 }
 
 export function stos<T>(u: usize): void {
-  if (!begin(u, sizeof<T>())) return;
+  if (!begin(u, sizeof<T>())) { touch(RDI); return; }
   for (;;) {
     const to = targetAddress(<u32>sizeof<T>(), true);
     if (fault) return;
