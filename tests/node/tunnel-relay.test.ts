@@ -17,9 +17,11 @@ const MiB = 2 ** 20;
 const file = pattern(8 * MiB, 41);
 const servers = loopbackServers({ echo: echoServer, source: () => sourceServer(file) });
 const FIRST_PORT = 8950;
+/** A machine that does much else at the same time starts a server slowly. */
+const LONG_MS = 240_000;
 const env = { VIRGA_EGRESS: "open-loopback", VIRGA_AUDIT: "off" };
 
-describe.each(["tcp-mux", "wisp/"])("VIRGA_RELAY_URL with %s", async (path) => {
+describe.each(["tcp-mux", "wisp/"])("VIRGA_RELAY_URL with %s", { timeout: LONG_MS }, async (path) => {
   const relay = await startRelay({ port: 0, host: "127.0.0.1", token: "secret", env });
   const wire = await startCuttingProxy(relay.url.replace(/^ws/, "http"));
   const state = mkdtempSync(join(tmpdir(), "virga-relay-"));
@@ -30,7 +32,7 @@ describe.each(["tcp-mux", "wisp/"])("VIRGA_RELAY_URL with %s", async (path) => {
       VIRGA_RELAY_TOKEN: "secret",
       VIRGA_RELAY_FOR: "all",
     });
-  });
+  }, LONG_MS);
   afterAll(async () => {
     await site?.stop();
     await wire.close();

@@ -46,7 +46,7 @@ async function poll<T>(ask: () => Promise<T>, isSo: (value: T) => boolean): Prom
   }
 }
 
-describe("an Egress object", () => {
+describe("an Egress object", { timeout: 240_000 }, () => {
   test("carries many connections at once, half-close included", async () => {
     const { tunnel, metrics } = await visit();
     const answers = await Promise.all(

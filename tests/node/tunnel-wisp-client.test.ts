@@ -46,7 +46,7 @@ function sendAll(stream: Stream, bytes: Buffer): void {
   for (let at = 0; at < bytes.length; at += PACKET_BYTES) stream.send(bytes.subarray(at, at + PACKET_BYTES));
 }
 
-describe.each([1, 2])("wisp-js, version %i", (version) => {
+describe.each([1, 2])("wisp-js, version %i", { timeout: 240_000 }, (version) => {
   test("speaks that version, and carries bytes both ways by credit", async () => {
     const connection = await connect(version);
     expect([connection.wisp_version, connection.udp_enabled]).toEqual([version, version === 1]);

@@ -30,6 +30,7 @@ test.skipIf("absent" in built).each([
   ["streams by /wisp/", "wisp:", "/wisp/", /^lease 192\.168\.86\.100 192\.168\.86\.1$/, "525400010203"],
 ])(
   `v86, %s${"absent" in built ? ` (skipped: ${built.absent})` : ""}`,
+  { timeout: 240_000 },
   async (_, scheme, path, lease, gateway) => {
     if ("absent" in built) return;
     const { port } = server.address() as AddressInfo;
