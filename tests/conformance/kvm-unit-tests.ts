@@ -1,7 +1,7 @@
 /** kvm-unit-tests' own list, unittests.cfg: each entry's flat image on the board, with its arguments, judged by port F4h and FAIL lines. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { runKvmUnitTest } from "../emulator/cpu/suite-machine.ts";
+import { runMultiboot } from "../emulator/cpu/suite-machine.ts";
 import { type Suite, Tally } from "./suite.ts";
 
 export interface Entry {
@@ -52,7 +52,7 @@ const patience: Readonly<Record<string, number>> = { access: 3, sieve: 60 };
 const BILLION = 1e9;
 
 function judge(tally: Tally, entry: Entry, image: string): void {
-  const { exit, lines } = runKvmUnitTest(
+  const { exit, lines } = runMultiboot(
     readFileSync(image),
     (patience[entry.name] ?? 1) * BILLION,
     entry.words,

@@ -2,7 +2,7 @@
  * Suites that are Linux programs: a guest boots Debian's stock kernel with the programs in its RAM disk, and runs one after another.
  * blink's test/func says by its exit status; QEMU's tests/tcg/i386 also by what it prints, which a processor's output is compared with.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { BootEntry } from "#protocol/machine-definition.ts";
 import type { Headless } from "../../emulator/machine/headless.ts";
@@ -19,13 +19,16 @@ const SECONDS = 120;
 
 interface Guest {
   readonly machine: Headless;
-  /** What a program prints, and its exit status; 143 is one that had to be stopped. */
-  run(name: string): Promise<{ output: string; exitCode: number }>;
+  /** What a program prints, and its exit status; 143 is one that had to be stopped. With `compared`, how that differs from its file. */
+  run(name: string, compared?: boolean): Promise<{ output: string; exitCode: number }>;
 }
 
 async function boot(stock: StockKernel, folder: string, names: readonly string[]): Promise<Guest> {
   const programs = new TreeBuilder(0);
-  for (const name of names) programs.file(`suite/${name}`, readFileSync(join(folder, name)), 0o755);
+  for (const name of names) {
+    programs.file(`suite/${name}`, readFileSync(join(folder, name)), 0o755);
+    if (isLong(folder, name)) programs.file(`suite/${name}.ref`, readFileSync(join(folder, `${name}.ref`)));
+  }
   // Linux unpacks archives that follow one another.
   const initrd = Buffer.concat([stock.initrd([]), packCpio(programs.tree)]);
   const dialogue = new SerialDialogue((bytes) => machine.sendSerial(bytes));
@@ -39,8 +42,24 @@ async function boot(stock: StockKernel, folder: string, names: readonly string[]
   });
   await dialogue.prompt("stock# ");
   await dialogue.run("ifconfig lo up");
-  return { machine, run: (name) => dialogue.run(`cd /tmp; timeout ${SECONDS} /suite/${name} 2>&1`) };
+  const start = (name: string): string => `cd /tmp; timeout ${SECONDS} /suite/${name}`;
+  return {
+    machine,
+    run: (name, compared = false) =>
+      dialogue.run(
+        compared
+          ? `${start(name)} >said 2>&1 && diff said /suite/${name}.ref >differs; code=$?; head -n 8 differs; rm -f said differs; (exit $code)`
+          : `${start(name)} 2>&1`,
+      ),
+  };
 }
+
+/** What a processor printed is so much that the guest had better look at it itself: a serial line is slow. */
+const LONG_BYTES = 200_000;
+const isLong = (folder: string, name: string): boolean => {
+  const reference = join(folder, `${name}.ref`);
+  return existsSync(reference) && statSync(reference).size > LONG_BYTES && name !== "test-i386";
+};
 
 type Judge = (name: string, ended: { output: string; exitCode: number }, folder: string) => string[];
 
@@ -91,7 +110,10 @@ const makeSuite = (about: Programs): Suite => ({
     const runnable = names.filter((name) => about.idle[name] === undefined);
     for (const name of names) if (about.idle[name] !== undefined) tally.notApplicable(name, about.idle[name]);
     const guest = await boot(stock, folder, runnable);
-    for (const name of runnable) tally.judge(name, about.judge(name, await guest.run(name), folder));
+    for (const name of runnable) {
+      const compared = isLong(folder, name);
+      tally.judge(name, (compared ? byStatus : about.judge)(name, await guest.run(name, compared), folder));
+    }
     guest.machine.powerOff();
     return tally.result(about);
   },
@@ -112,6 +134,15 @@ export const linuxPrograms: readonly Suite[] = [
     folder: "qemu-tcg/i386",
     accepts: /^test-i386[\w-]*$/,
     idle: { "test-i386-fprem": "1.7 million lines to compare: TestFloat's rem covers FPREM1" },
+    judge: byOutput,
+  }),
+  makeSuite({
+    name: "qemu-tcg-x86_64",
+    origin:
+      "Debian source package qemu 7.2, tests/tcg/{i386,x86_64,multiarch} as 64-bit programs in a Linux guest; test-avx and test-mmx are its generators'",
+    folder: "qemu-tcg/x86_64",
+    accepts: /^[\w-]+$/,
+    idle: {},
     judge: byOutput,
   }),
 ];

@@ -12,7 +12,7 @@ export interface SuiteResult {
   readonly failures: readonly string[];
   /** Where the tests came from: repository and commit, package and version, or the seed. */
   readonly origin: string;
-  /** Why tests were not applicable or skipped, with their names where these are few. */
+  /** Why tests were not applicable or skipped, with their names where these are few; and which passed, where that is asked. */
   readonly reasons: readonly string[];
 }
 
@@ -30,9 +30,15 @@ export class Tally {
   #passed = 0;
   readonly #failures: string[] = [];
   readonly #idle = new Map<string, string[]>();
+  readonly #shown: string[] = [];
   #skipped = 0;
   readonly #skips: string[] = [];
 
+  /** The same for one whose name is worth saying when it passes. */
+  judgeShown(name: string, differences: readonly string[]): void {
+    this.judge(name, differences);
+    if (differences.length === 0) this.#shown.push(name);
+  }
   pass(): void {
     this.#passed++;
   }
@@ -63,6 +69,7 @@ export class Tally {
       failures: this.#failures,
       origin,
       reasons: [
+        ...(this.#shown.length > 0 ? [`passed: ${this.#shown.join("; ")}`] : []),
         ...idle.map(
           ([reason, names]) =>
             `${names.length} not applicable, ${reason}${names.length <= 20 ? `: ${names.join(", ")}` : ""}`,

@@ -1,6 +1,6 @@
 /** Stock GDB in front of Linux: the machine that `virga run tiny --gdb` starts, in this process. */
 import { execFile, execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,6 +12,8 @@ import { GdbServer, readListening } from "../../infra/headless/gdb-server.ts";
 import { startNodeMachine } from "../../infra/headless/node-machine.ts";
 import { SerialDialogue } from "../../infra/headless/serial-dialogue.ts";
 import { ImageStore } from "../../infra/store/image-store.ts";
+import { GuestProgram } from "../support/guest-program.ts";
+import { pausedMachine } from "../support/paused-machine.ts";
 
 const store = new ImageStore();
 const tiny = existsSync("build/wasm/cpu.wasm") ? store.latest("tiny") : null;
@@ -134,6 +136,63 @@ describe.skipIf(missing.length > 0)(
     });
   },
 );
+
+const CORE = "build/wasm/cpu-plain.wasm";
+describe.skipIf(!hasGdb || !existsSync(CORE))(`stock GDB and a 32-bit guest (needs gdb and ${CORE})`, () => {
+  test(
+    "is told of an i386: registers, memory, breakpoints, watchpoints, steps",
+    { timeout: 120_000 },
+    async () => {
+      // mov eax, 1; push eax; pop ecx; then round and round: inc ebx; mov [1002000h], ebx.
+      const program = new GuestProgram().raw(0xb8, 1, 0, 0, 0, 0x50, 0x59);
+      program.raw(0x43, 0x89, 0x1d, 0x00, 0x20, 0x00, 0x01, 0xeb, 0xf7);
+      const core = new WebAssembly.Module(readFileSync(CORE));
+      const machine = await pausedMachine(core, { kernel: program.kernel32 }, "pentium3");
+      const server = await GdbServer.listen(machine, { host: "127.0.0.1", port: 0 });
+      const said = await gdb(server.port, [
+        "show architecture",
+        "stepi 2",
+        'printf "%x %x %x\\n", $eip, $eax, $cs',
+        "x/1xw $esp",
+        "x/2i $eip",
+        "break *0x1000008",
+        "continue",
+        'printf "%x %x\\n", $eip, $ebx',
+        "set $ebx = 0x7ffffffe",
+        "delete",
+        "watch *(int *) 0x1002000",
+        "continue",
+        "stepi 2",
+        'printf "%d\\n", $ebx',
+        "set $st0 = 2.25",
+        "print $st0",
+        "set $xmm7.v4_int32 = {5, 6, 7, 8}",
+        "print $xmm7.v4_int32",
+        "set {int} 0x1003000 = 0x11223344",
+        "x/1xw 0x1003000",
+        "delete",
+        "detach",
+      ]);
+      expect(said[0]).toMatch(/"i386"/);
+      expect(said[2]).toBe("1000006 1 10");
+      expect(said[3]).toMatch(/0x00000001$/);
+      expect(said[4]).toMatch(/pop +%ecx[\s\S]*inc +%ebx/);
+      expect(said[6]).toMatch(/Breakpoint 1, 0x0*1000008/);
+      expect(said[7]).toBe("1000008 1");
+      expect(said[11]).toMatch(/Old value = 0\s+New value = 2147483646/);
+      // Behind the jump and the next INC.
+      expect(said[13]).toBe("2147483647");
+      expect([said[15], said[17], said[19]]).toEqual([
+        expect.stringMatching(/= 2\.25$/),
+        expect.stringMatching(/= \{5, 6, 7, 8\}$/),
+        expect.stringMatching(/0x11223344$/),
+      ]);
+      expect(said[21]).toMatch(/detached/);
+      machine.powerOff();
+      expect(await machine.done).toEqual({ reason: "power-off" });
+    },
+  );
+});
 
 describe("--gdb", () => {
   test.each([

@@ -1,14 +1,20 @@
 import { createMachine, type Machine } from "../../emulator/machine/machine.ts";
 import { ok } from "../../emulator/protocol/failure.ts";
+import { defaultProcessor } from "../../emulator/protocol/processor.ts";
 import { nodeHost } from "../../infra/headless/node-host.ts";
 import type { GuestProgram } from "./guest-program.ts";
 
-/** A machine that stands before the first instruction of a program. Throws when it cannot be made. */
-export async function pausedMachine(core: WebAssembly.Module, program: GuestProgram): Promise<Machine> {
+/** A machine that stands before the first instruction of a program, or of another kernel. Throws when it cannot be made. */
+export async function pausedMachine(
+  core: WebAssembly.Module,
+  program: Pick<GuestProgram, "kernel">,
+  processor = defaultProcessor,
+): Promise<Machine> {
   const created = createMachine({
     module: core,
     shared: false,
     memoryMiB: 32,
+    processor,
     disks: [],
     loadBootFiles: async () => ok({ kernel: program.kernel }),
     commandLine: "",

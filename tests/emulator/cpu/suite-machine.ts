@@ -8,6 +8,7 @@ import { GuestMemory } from "../../../emulator/bus/guest-memory.ts";
 import { Timers } from "../../../emulator/bus/timers.ts";
 import { Cpu, type CpuHost, RAM_BASE, RunExit } from "../../../emulator/cpu/core.ts";
 import { Board } from "../../../emulator/machine/board.ts";
+import { defaultProcessor } from "../../../emulator/protocol/processor.ts";
 import { PlainVideo } from "../../support/plain-video.ts";
 import { compiledCore, place } from "./system-rig.ts";
 
@@ -45,17 +46,27 @@ class SuiteClock {
 }
 
 /** `words` is the command line after the program's name. */
-export function runKvmUnitTest(image: Uint8Array, instructions: number, words = ""): SuiteResult {
+export function runMultiboot(
+  image: Uint8Array,
+  instructions: number,
+  words = "",
+  processor = defaultProcessor,
+): SuiteResult {
   const lines: string[] = [""];
   let exit: SuiteResult["exit"] | undefined;
   const clock = new SuiteClock(() => cpu),
     timers = new Timers();
+  const say = (byte: number): void => {
+    if (byte === 10) lines.push("");
+    else if (byte !== 13) lines[lines.length - 1] += String.fromCharCode(byte);
+  };
   const devices = new TestDevices((value) => {
     exit = value;
     cpu.stop();
-  });
+  }, say);
   const cpu: Cpu = new Cpu({
     module: compiledCore(),
+    processor,
     memoryMiB: MEMORY_MIB,
     shared: false,
     host: forwarding(() => board, devices, clock),
@@ -77,10 +88,7 @@ export function runKvmUnitTest(image: Uint8Array, instructions: number, words = 
       cpu.raiseNmi();
       cpu.stop();
     },
-    onSerial: (byte) => {
-      if (byte === 10) lines.push("");
-      else if (byte !== 13) lines[lines.length - 1] += String.fromCharCode(byte);
-    },
+    onSerial: say,
     onConsole: () => {},
     onPowerOff: () => (exit = "reset"),
     onReset: () => (exit = "reset"),
@@ -117,14 +125,16 @@ function forwarding(board: () => Board, devices: TestDevices, clock: SuiteClock)
   };
 }
 
-/** pc-testdev and isa-debug-exit of QEMU: scratch at E0h, ISA lines at 2000h, scratch MMIO, the verdict at F4h. */
+/** pc-testdev, isa-debugcon and isa-debug-exit of QEMU: scratch at E0h, text at E9h, ISA lines at 2000h, scratch MMIO, the verdict at F4h. */
 class TestDevices {
   #scratch = Buffer.alloc(4);
   readonly #lines = new Map<number, { set(asserted: boolean): void }>();
   readonly #onExit: (value: number) => void;
+  readonly #say: (byte: number) => void;
   #board: Board | undefined;
-  constructor(onExit: (value: number) => void) {
+  constructor(onExit: (value: number) => void, say: (byte: number) => void) {
     this.#onExit = onExit;
+    this.#say = say;
   }
 
   connect(board: Board): void {
@@ -157,6 +167,7 @@ class TestDevices {
   }
   ioWrite(port: number, size: number, value: number): boolean {
     if (port === 0xf4) this.#onExit(value);
+    else if (port === 0xe9) this.#say(value);
     else if (port >= 0xe0 && port + size <= 0xe4) this.#scratch.writeUIntLE(value, port - 0xe0, size);
     else if (port >= 0x2000 && port < 0x2018) this.#line(port - 0x2000).set(value !== 0);
     else return port === 0xe4 || port === 0xe8;
@@ -169,18 +180,46 @@ class TestDevices {
   }
 }
 
-/** An ELF32 image entered as the multiboot specification 0.6.96 says: 32-bit protected mode, flat, EBX at the information. */
+/** Where fields of an ELF file are, by class: the table of program headers, their size and count; in one, offset, address and bytes. */
+const ELF = { 1: [28, 42, 44, 4, 12, 16], 2: [32, 54, 56, 8, 24, 32] } as const;
+/** Where Xen's note says that a kernel begins in 32-bit protected mode (Xen's PVH boot ABI): XEN_ELFNOTE_PHYS32_ENTRY. */
+function entryOfNotes(notes: DataView): number | undefined {
+  const padded = (bytes: number): number => (bytes + 3) & ~3;
+  for (let at = 0; at + 12 <= notes.byteLength;) {
+    const [name, description, type] = [0, 4, 8].map((field) => notes.getUint32(at + field, true)) as [
+      number,
+      number,
+      number,
+    ];
+    if (type === 18) return notes.getUint32(at + 12 + padded(name), true);
+    at += 12 + padded(name) + padded(description);
+  }
+  return undefined;
+}
+/** The entry in a multiboot header with bit 16, which lies in the first 8 KiB (multiboot specification 0.6.96 §3.1). */
+function entryOfHeader(image: DataView): number | undefined {
+  for (let at = 0; at + 32 <= Math.min(image.byteLength, 8192); at += 4)
+    if (image.getUint32(at, true) === 0x1bad_b002 && image.getUint32(at + 4, true) & 0x1_0000)
+      return image.getUint32(at + 28, true);
+  return undefined;
+}
+/** An ELF image entered as the multiboot specification 0.6.96 says: 32-bit protected mode, flat, EBX at the information. */
 function load(cpu: Cpu, image: Uint8Array, words: string): void {
   const elf = new DataView(image.buffer, image.byteOffset, image.byteLength),
-    { view } = cpu;
-  const table = elf.getUint32(28, true),
-    step = elf.getUint16(42, true),
-    count = elf.getUint16(44, true);
+    { view } = cpu,
+    [tableAt, stepAt, countAt, offsetAt, addressAt, bytesAt] = ELF[image[4] === 2 ? 2 : 1];
+  const table = elf.getUint32(tableAt, true),
+    step = elf.getUint16(stepAt, true),
+    count = elf.getUint16(countAt, true);
+  let entry = entryOfHeader(elf) ?? elf.getUint32(24, true);
   for (let at = table; at < table + step * count; at += step) {
-    if (elf.getUint32(at, true) !== 1) continue;
-    const offset = elf.getUint32(at + 4, true),
-      bytes = elf.getUint32(at + 16, true);
-    cpu.ram.set(image.subarray(offset, offset + bytes), elf.getUint32(at + 12, true));
+    const offset = elf.getUint32(at + offsetAt, true),
+      bytes = elf.getUint32(at + bytesAt, true),
+      type = elf.getUint32(at, true);
+    if (type === 4)
+      entry = entryOfNotes(new DataView(image.buffer, image.byteOffset + offset, bytes)) ?? entry;
+    if (type !== 1) continue;
+    cpu.ram.set(image.subarray(offset, offset + bytes), elf.getUint32(at + addressAt, true));
   }
   const text = (at: number, value: string): void => cpu.ram.set(Buffer.from(`${value}\0`, "latin1"), at);
   const word = (at: number, value: number): void => view.setUint32(RAM_BASE + at, value, true);
@@ -215,7 +254,7 @@ function load(cpu: Cpu, image: Uint8Array, words: string): void {
   view.setBigUint64(place.cr0, 0x11n, true);
   view.setBigUint64(place.gpr, 0x2bad_b002n, true);
   view.setBigUint64(place.gpr + 24, BigInt(INFO), true);
-  view.setBigUint64(place.rip, BigInt(elf.getUint32(24, true)), true);
+  view.setBigUint64(place.rip, BigInt(entry), true);
   cpu.rflags = 2n;
   cpu.reload();
 }
@@ -228,7 +267,7 @@ export interface RomResult {
 }
 
 /** A ROM that ends at 1 MiB, entered at F000:FFF0, without devices; ends when it halts. */
-export function runRom(rom: Uint8Array, instructions: number): RomResult {
+export function runRom(rom: Uint8Array, instructions: number, processor = defaultProcessor): RomResult {
   const posts: string[] = [],
     bytes: number[] = [];
   const host: CpuHost = {
@@ -247,7 +286,7 @@ export function runRom(rom: Uint8Array, instructions: number): RomResult {
     writeTscDeadline: () => {},
     writeApicBase: () => {},
   };
-  const cpu = new Cpu({ module: compiledCore(), memoryMiB: 4, host, shared: false });
+  const cpu = new Cpu({ module: compiledCore(), processor, memoryMiB: 4, host, shared: false });
   cpu.ram.set(rom, 0x10_0000 - rom.length);
   cpu.view.setBigUint64(place.segments + 0x28, 0xf_0000n, true);
   cpu.reload();

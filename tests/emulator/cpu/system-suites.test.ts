@@ -1,6 +1,6 @@
 /** Other people's tests of the system architecture, from the folder that VIRGA_SUITES names; see its layout in ../shared/corpora. */
 import { describe, expect, test } from "vitest";
-import { readSuite, runKvmUnitTest, runRom, suiteFile } from "./suite-machine.ts";
+import { readSuite, runMultiboot, runRom, suiteFile } from "./suite-machine.ts";
 
 const BILLION = 1e9;
 
@@ -48,7 +48,7 @@ for (const [folder, list] of Object.entries(programs)) {
     for (const [name, limit = 1] of list) {
       const file = suiteFile(`kvm-unit-tests/${folder}/${name}.flat`);
       test.skipIf(file === undefined)(`${name}${file ? "" : " (absent)"}`, { timeout: 300_000 }, () => {
-        const { exit, lines } = runKvmUnitTest(readSuite(file!), limit * BILLION);
+        const { exit, lines } = runMultiboot(readSuite(file!), limit * BILLION);
         expect(lines.filter((line) => /^FAIL|^Unhandled/.test(line))).toEqual([]);
         expect(exit).toBe(0);
       });
