@@ -4,7 +4,7 @@ import { pageWatched, watchpointCount, watchStops } from "./debugger";
 import { AC, fault, GP, PF, raise, raiseNonCanonical } from "./fault";
 import { mmioRead, mmioWrite } from "./host";
 import {
-  A20, CODE_BITMAP, CR0, CR2, CR3, CR4, DR, EFER, IN_SMM, MODE, RAM_BASE, RAM_SIZE, READ_SCRATCH, RFLAGS, SMRAM, TLB_BANK_BYTES, TLB_BASE,
+  A20, APIC_BASE, CODE_BITMAP, CR0, CR2, CR3, CR4, DR, EFER, IN_SMM, MODE, RAM_BASE, RAM_SIZE, READ_SCRATCH, RFLAGS, SMRAM, TLB_BANK_BYTES, TLB_BASE,
   TLB_BYTES, TLB_ENTRIES, VIDEO_AT, VIDEO_BANK, VIDEO_DIRTY, VIDEO_SIZE, VIDEO_WINDOW, WRITE_SCRATCH,
 } from "./layout";
 import { alignmentChecked, selectBank, tlbExecute, tlbRead, tlbSlot, tlbWrite } from "./memory";
@@ -350,10 +350,14 @@ function nextPage(linear: u64): u64 {
   return next == 0x100000000 && !(load<u32>(MODE) & MODE_64) ? 0 : next;
 }
 
+/** Nothing answers: above 4 GiB, and where the local APIC was before it went over to x2APIC mode (SDM 3A §10.12.2). */
+function silent(address: u64): bool {
+  return (address >> 32) != 0 || (address >> 12 == 0xfee00 && (load<u64>(APIC_BASE) & 0xc00) == 0xc00);
+}
 /** Copies from a place within one page. */
 function copyIn(to: usize, from: u64, size: u32): void {
   if (inMemory(from)) { memory.copy(to, RAM_BASE + <usize>from, size); return; }
-  if ((from & ~OUTSIDE) >> 32) { memory.fill(to, 0xff, size); return; }
+  if (silent(from & ~OUTSIDE)) { memory.fill(to, 0xff, size); return; }
   for (let at: u32 = 0; at < size; ) {
     const step = pieceSize(<u32>from + at, size - at), value = mmioRead(<u32>from + at, step);
     if (step == 4) store<u32>(to + at, value);
@@ -364,7 +368,7 @@ function copyIn(to: usize, from: u64, size: u32): void {
 }
 function copyOut(to: u64, from: usize, size: u32): void {
   if (inMemory(to)) { memory.copy(RAM_BASE + <usize>to, from, size); return; }
-  if ((to & ~OUTSIDE) >> 32) return;
+  if (silent(to & ~OUTSIDE)) return;
   for (let at: u32 = 0; at < size; ) {
     const step = pieceSize(<u32>to + at, size - at);
     mmioWrite(<u32>to + at, step, step == 4 ? load<u32>(from + at) : step == 2 ? <u32>load<u16>(from + at) : <u32>load<u8>(from + at));

@@ -247,3 +247,20 @@ describe.skipIf(noCore)("virtual-8086 mode extensions (SDM 3A §20.3)", () => {
     expect(rig.stack(2)[1]).toBe(0x40);
   });
 });
+
+test.skipIf(noCore)("in x2APIC mode the registers' page answers nothing (SDM 3A §10.12.2)", () => {
+  const rig = new Rig();
+  rig.write64(at.pt + 9 * 8, 0xfee0_0003n);
+  const APIC_BASE = place.efer - 0x290 + 0x2e8;
+  // mov [9080h], eax; mov eax, [9030h].
+  const code = "890425 80900000 8b0425 30900000 f4";
+  expect(rig.run(code).vector).toBeUndefined();
+  expect(rig.log.mmio.map((line) => line.split(" ").slice(0, 2))).toEqual([
+    ["write", "fee00080"],
+    ["read", "fee00030"],
+  ]);
+  rig.setState(APIC_BASE, 0xfee0_0d00n);
+  rig.log.mmio.length = 0;
+  rig.run(code);
+  expect([rig.get("rax"), rig.log.mmio]).toEqual([0xffff_ffffn, []]);
+});
