@@ -70,6 +70,8 @@ const ACK_FRAMES = 64;
 const ACK_BYTES = 64 * 1024;
 const ACK_MS = 20;
 const MAX_PONGS = 8;
+/** So often a PING is answered in the long run: a peer that asks and does not read makes nobody keep its answers. */
+const PONGS_PER_MS = 0.02;
 const MAX_NOTICES = 64;
 
 /** a - b of two counters modulo 2^32, as a signed number. */
@@ -105,6 +107,8 @@ export class L2Session {
   #greeting: Uint8Array<ArrayBuffer>[] = [];
   #pings: Uint8Array<ArrayBuffer>[] = [];
   #pongs: Uint8Array<ArrayBuffer>[] = [];
+  #mayPong = MAX_PONGS;
+  #pongAtMs = -Infinity;
   #notices: Uint8Array<ArrayBuffer>[] = [];
 
   constructor(side: "client" | "server", options: Partial<L2Options> = {}) {
@@ -246,6 +250,15 @@ export class L2Session {
     return this.#fault(`The first message cannot be ${message.type}.`);
   }
 
+  #onPing(bytes: Uint8Array, nowMs: number): void {
+    const passedMs = Math.max(0, nowMs - this.#pongAtMs);
+    this.#mayPong = Math.min(MAX_PONGS, this.#mayPong + passedMs * PONGS_PER_MS);
+    this.#pongAtMs = nowMs;
+    if (this.#mayPong < 1) return;
+    this.#mayPong--;
+    this.#pongs.push(encodeL2.pong(bytes));
+  }
+
   #onOpen(message: L2Message, nowMs: number): L2Received {
     switch (message.type) {
       case "frames":
@@ -253,7 +266,7 @@ export class L2Session {
       case "ack":
         return this.#onAck(message);
       case "ping":
-        if (this.#pongs.length < MAX_PONGS) this.#pongs.push(encodeL2.pong(message.bytes));
+        this.#onPing(message.bytes, nowMs);
         return nothing;
       case "pong":
         return { frames: [], pong: message.bytes };

@@ -166,6 +166,26 @@ describe("a session", () => {
     expect(client.notify("{}")).toBe(false);
   });
 
+  test("a peer that asks and asks gets 8 PONGs, and 20 more a second", () => {
+    const { client, server } = pair();
+    let pongs = 0;
+    const ask = (count: number, nowMs: number): void => {
+      for (let turn = 0; turn < count; turn++) {
+        server.onMessage(encodeL2.ping(frame(9, 8)), nowMs);
+        pongs += server.flush(nowMs).filter((message) => client.onMessage(message, nowMs).pong).length;
+      }
+    };
+    ask(1000, 1000);
+    expect(pongs).toBe(8);
+    ask(1000, 1049);
+    expect(pongs).toBe(8);
+    ask(1000, 1050);
+    expect(pongs).toBe(9);
+    ask(1000, 61_000);
+    expect(pongs).toBe(17);
+    expect(server.isQuiet).toBe(true);
+  });
+
   test("drops frames that no Ethernet has", () => {
     const { client } = pair();
     expect(client.queue(new Uint8Array(13))).toBe(true);
