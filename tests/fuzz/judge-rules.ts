@@ -57,9 +57,9 @@ export const bochsRules: readonly Rule[] = [
       there("vector") === DB && there("rip") === LONG.entry && here("rip") === LONG.entry + 2,
   },
   {
-    name: "SGDT and SIDT: Bochs has written the limit when the base is misaligned",
+    name: "IRET to a stack segment that is not present: #NP in Bochs, #SS here (SDM 2A IRET has one in its text and the other in its list)",
     applies: (here, there) =>
-      here("vector") === AC && there("vector") === AC && here("memory") !== there("memory"),
+      here("vector") === SS && there("vector") === 11 && here("error") === there("error"),
   },
   {
     name: "far CALL from CPL 3 to conforming code of CPL 0: Bochs pushes as the kernel, which SMAP forbids",

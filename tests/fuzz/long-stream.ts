@@ -443,9 +443,10 @@ class LongPlanner {
     return () => [...moveRax(value), 0x0f, 0x23, 0xc0 | (number << 3)];
   }
 
+  /** Whether SGDT has written the limit where the base cannot be written differs: the base lies on one page, and is aligned. */
   #tables(): Step {
     const chance = this.#chance,
-      place = chance.percent(70) ? RAM.data + 0x300 : Number(this.#linear() & 0x7fffffffn),
+      place = chance.percent(70) ? RAM.data + 0x306 : Number(this.#linear() & 0x7ffffff0n) + 6,
       load = [0x66, 0xb8, ...word(this.#selector())];
     const code = chance.pick([
       [0x0f, 0x01, ...absolute(0, place)],
