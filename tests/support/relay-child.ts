@@ -13,4 +13,6 @@ process.on("message", () => {
   const { heapUsed, arrayBuffers } = process.memoryUsage();
   process.send?.(heapUsed + arrayBuffers);
 });
+// Without the test it has no use.
+process.on("disconnect", () => process.exit());
 process.send?.(relay.url);
