@@ -8,13 +8,17 @@ export interface Pipe {
   close?(): void;
 }
 
-/** What a read brings fits into one message of `virga-l2-v1` with the headers of the segments that it becomes. */
-const READ_BYTES = 62 * 1024;
-/** A read that is under way owns its buffer, and a thousand idle connections may not own 62 MiB: the next is as long as the last suggests. */
+/** What a read brings fits into two messages of `virga-l2-v1` with the headers of the segments that it becomes. */
+const READ_BYTES = 124 * 1024;
+/** A read that is under way owns its buffer, and a thousand idle connections may not own 121 MiB: the next is as long as the last suggests. */
 const FIRST_READ_BYTES = 2 * 1024;
 const SECOND_READ_BYTES = 16 * 1024;
 /** A read that filled less than this is copied, so that what the stack keeps is not mostly empty buffer. */
 const COPY_BELOW_BYTES = 16 * 1024;
+/** Writes of a busy upload are gathered in the same memory again; shared by all flows, so that idle ones hold none. */
+const GATHER_BYTES = 64 * 1024;
+const MAX_GATHERERS = 8;
+const gatherers: Uint8Array[] = [];
 /** How long what is being written may still take when a connection is dropped. */
 const LINGER_MS = 5000;
 
@@ -141,8 +145,10 @@ export class StreamFlow implements Outflow {
     await Promise.resolve();
     try {
       while (this.#queuedBytes > 0 && !this.#isOver) {
-        const bytes = this.#gather();
+        const { bytes, gatherer } = this.#gather();
         await writer.write(bytes);
+        // A write that has failed may still be read by the platform: its memory is left to it.
+        if (gatherer && gatherers.length < MAX_GATHERERS) gatherers.push(gatherer);
         if (!this.#isOver) this.#sink.onWritten(bytes.length);
       }
       if (this.#wantsFinish && !this.#isOver) {
@@ -157,19 +163,20 @@ export class StreamFlow implements Outflow {
     }
   }
 
-  #gather(): Uint8Array {
+  #gather(): { readonly bytes: Uint8Array; readonly gatherer?: Uint8Array } {
     const pieces = this.#queue;
     const bytes = this.#queuedBytes;
     this.#queue = [];
     this.#queuedBytes = 0;
-    if (pieces.length === 1) return pieces[0]!;
-    const whole = new Uint8Array(bytes);
+    if (pieces.length === 1) return { bytes: pieces[0]! };
+    const gatherer = bytes > GATHER_BYTES ? undefined : (gatherers.pop() ?? new Uint8Array(GATHER_BYTES));
+    const whole = gatherer?.subarray(0, bytes) ?? new Uint8Array(bytes);
     let at = 0;
     for (const piece of pieces) {
       whole.set(piece, at);
       at += piece.length;
     }
-    return whole;
+    return { bytes: whole, ...(gatherer && { gatherer }) };
   }
 
   async #readIn(reader: ReadableStreamBYOBReader): Promise<void> {

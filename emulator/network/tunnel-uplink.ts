@@ -10,6 +10,7 @@ import type { Uplink, UplinkEvents } from "./uplink.ts";
 /** The part of a WebSocket that the tunnel needs. */
 export interface Socket {
   binaryType: BinaryType;
+  /** Copies the message before it returns. */
   send(message: Uint8Array<ArrayBuffer>): void;
   close(code?: number): void;
   addEventListener(type: "open" | "message" | "close" | "error", listener: (event: object) => void): void;
@@ -53,7 +54,7 @@ export class TunnelUplink implements Uplink {
   readonly #url: string;
   readonly #events: UplinkEvents;
   readonly #orphans = new Orphans(lanDefaults.gatewayMac);
-  #session = new L2Session("client");
+  #session = new L2Session("client", { isCopied: true });
   #socket: Socket | undefined;
   #rttMs: number | null = null;
   #retryMs = FIRST_RETRY_MS;

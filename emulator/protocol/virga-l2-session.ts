@@ -29,12 +29,18 @@ export interface L2Options {
   readonly receiveBytes: number;
   /** Of the link, without the Ethernet header; told in WELCOME. */
   readonly mtu: number;
+  /**
+   * The host's `send` copies, as a browser's WebSocket does: what `flush` answers is valid until the next `flush`, and long
+   * messages are made in the same memory again. A megabyte of garbage less for each megabyte that is sent.
+   */
+  readonly isCopied: boolean;
 }
 export const l2Defaults: L2Options = {
   replayBytes: l2Limits.creditBytes,
   queueBytes: l2Limits.creditBytes,
   receiveBytes: l2Limits.creditBytes,
   mtu: 1500,
+  isCopied: false,
 };
 
 /** What one message brought. Frames are views of the message. */
@@ -73,6 +79,9 @@ const MAX_PONGS = 8;
 /** So often a PING is answered in the long run: a peer that asks and does not read makes nobody keep its answers. */
 const PONGS_PER_MS = 0.02;
 const MAX_NOTICES = 64;
+/** Messages longer than this are worth memory of their own that is used again: as many as a turn usually has. */
+const REUSE_FROM_BYTES = 16_384;
+const MAX_SPARE = 4;
 
 /** a - b of two counters modulo 2^32, as a signed number. */
 const ahead = (a: number, b: number): number => (a - b) | 0;
@@ -110,6 +119,7 @@ export class L2Session {
   #mayPong = MAX_PONGS;
   #pongAtMs = -Infinity;
   #notices: Uint8Array<ArrayBuffer>[] = [];
+  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
 
   constructor(side: "client" | "server", options: Partial<L2Options> = {}) {
     this.#side = side;
@@ -418,6 +428,11 @@ export class L2Session {
     return out;
   }
 
+  #memoryFor(message: number): Uint8Array<ArrayBuffer> | undefined {
+    if (!this.#options.isCopied || message >= MAX_SPARE) return undefined;
+    return (this.#spare[message] ??= new Uint8Array(l2Limits.messageBytes));
+  }
+
   /** What the peer is told now: nothing more is owed. */
   #acknowledge(): L2Ack {
     this.#toldExpected = this.#expected;
@@ -429,13 +444,14 @@ export class L2Session {
 
   /** Sends what credit and replay allow, in messages as full as the turn's frames make them. False: nothing. */
   #sendFrames(out: Uint8Array<ArrayBuffer>[]): boolean {
-    for (let isFirst = true; ; isFirst = false) {
+    for (let count = 0; ; count++) {
       const { bytes } = this.#log.sent();
       const credit = Math.max(ahead(this.#credit, bytes), 0);
       const replay = this.#options.replayBytes - this.#log.underWayBytes;
       const batch = this.#log.next(Math.min(credit, replay, framesRoom));
-      if (batch.frames.length === 0) return !isFirst;
-      out.push(encodeL2.frames(batch.first, this.#acknowledge(), batch.frames));
+      if (batch.frames.length === 0) return count > 0;
+      const into = batch.bytes < REUSE_FROM_BYTES ? undefined : this.#memoryFor(count);
+      out.push(encodeL2.frames(batch.first, this.#acknowledge(), batch.frames, into));
       this.#log.markSent(batch);
     }
   }

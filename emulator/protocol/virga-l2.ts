@@ -192,19 +192,26 @@ export const encodeL2 = {
       view.setUint32(21, welcome.credit);
       view.setUint16(25, welcome.mtu);
     }),
-  /** The caller keeps the frames' costs within `framesRoom`. */
-  frames: (first: number, ack: L2Ack, frames: readonly Uint8Array[]) => {
-    const bytes = frames.reduce((sum, frame) => sum + frameCost(frame), FRAMES_FIXED_BYTES);
-    return make(types.frames, bytes, (body, view) => {
-      view.setUint32(0, first);
-      writeAck(view, 4, ack);
-      let at = FRAMES_FIXED_BYTES;
-      for (const frame of frames) {
-        view.setUint16(at, frame.length);
-        body.set(frame, at + LENGTH_BYTES);
-        at += frameCost(frame);
-      }
-    });
+  /** The caller keeps the frames' costs within `framesRoom`. `into`: where the message is made, if not anew; 65,536 bytes. */
+  frames: (
+    first: number,
+    ack: L2Ack,
+    frames: readonly Uint8Array[],
+    into?: Uint8Array<ArrayBuffer>,
+  ): Uint8Array<ArrayBuffer> => {
+    const bytes = frames.reduce((sum, frame) => sum + frameCost(frame), FRAMES_HEADER_BYTES);
+    const message = into?.subarray(0, bytes) ?? new Uint8Array(bytes);
+    const view = viewOf(message);
+    message[0] = types.frames;
+    view.setUint32(1, first);
+    writeAck(view, 5, ack);
+    let at = FRAMES_HEADER_BYTES;
+    for (const frame of frames) {
+      view.setUint16(at, frame.length);
+      message.set(frame, at + LENGTH_BYTES);
+      at += frameCost(frame);
+    }
+    return message;
   },
   ack: (ack: L2Ack) => make(types.ack, 8, (_, view) => writeAck(view, 0, ack)),
   ping: (bytes: Uint8Array) =>

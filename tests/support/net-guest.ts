@@ -313,7 +313,7 @@ export class VirgaGuest {
   readonly guest: NetGuest;
   readonly #url: string;
   readonly #headers: Record<string, string>;
-  readonly #session = new L2Session("client", { queueBytes: 4 * 2 ** 20 });
+  readonly #session = new L2Session("client", { queueBytes: 4 * 2 ** 20, isCopied: true });
   readonly notices: TunnelNotice[] = [];
   /** Why the tunnel hung up, each time that it did. */
   readonly byes: { readonly code: number; readonly sentence: string }[] = [];

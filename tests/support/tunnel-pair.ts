@@ -12,7 +12,7 @@ export class TestSocket implements Socket {
   readonly #listeners = new Map<string, ((event: object) => void)[]>();
 
   send(message: Uint8Array<ArrayBuffer>): void {
-    this.sent.push(message);
+    this.sent.push(message.slice());
   }
   close(): void {
     this.isClosed = true;

@@ -117,6 +117,23 @@ describe("a session", () => {
     expect(give(server, sent)).toEqual(numbers(100));
   });
 
+  test("makes long messages in the same memory again where the host's send copies, and short ones never", () => {
+    const { client, server } = pair({ isCopied: true });
+    const turn = (first: number): Uint8Array<ArrayBuffer>[] => {
+      for (const number of numbers(100)) client.queue(frame(first + number, 1514));
+      const sent = client.flush(0, true);
+      expect(give(server, sent)).toEqual(numbers(100).map((number) => first + number));
+      give(client, server.flush(0));
+      return sent;
+    };
+    const [before, after] = [turn(0), turn(100)];
+    expect(after.map(({ buffer }, at) => buffer === before[at]!.buffer)).toEqual([true, true, true]);
+    expect(new Set(after.map(({ buffer }) => buffer)).size).toBe(3);
+    client.queue(frame(200));
+    const [short] = client.flush(0, true);
+    expect(short!.buffer.byteLength).toBe(short!.length);
+  });
+
   test("sends what credit allows, refuses what its queue does not hold, and goes on when the host consumes", () => {
     const { client, server } = pair({ queueBytes: 100_000 }, { receiveBytes: 262_144 });
     let taken = 0;
