@@ -15,7 +15,7 @@ const MiB = 2 ** 20;
 const BULK_BYTES = 64 * MiB;
 const BATCH_BYTES = 65_536;
 /** The first one warms up and does not count. */
-const ROUNDS = 6;
+const ROUNDS = 4;
 const ECHOES = 300;
 const CONNECTIONS = 400;
 const AT_ONCE = 20;
@@ -42,8 +42,10 @@ interface Task {
   readonly ports: Ports;
   /** The process that started workerd. */
   readonly site: number;
+  /** Everything, or throughput alone. */
+  readonly isWhole: boolean;
 }
-const { url: siteUrl, reference, ports, site } = JSON.parse(process.argv[2]!) as Task;
+const { url: siteUrl, reference, ports, site, isWhole } = JSON.parse(process.argv[2]!) as Task;
 
 const open = async (
   url: string,
@@ -271,17 +273,21 @@ async function measure(): Promise<readonly Result[]> {
     peer,
     ratio: value / theirs,
   });
-  const bareRtt = await bareRoundTrip(origin, ports.echo);
-  const tunnelRtt = await tunnelRoundTrip(tunnel, ports.echo);
-  const rate = await connectionRate(tunnel, ports.echo);
-  const perFlow = await memoryPerFlow(tunnel, ports.echo);
-  return [
+  const throughputs = [
     against("throughput-down", of("tunnel", "down"), "MB/s", "bare-pipe", of("bare", "down")),
     against("throughput-up", of("tunnel", "up"), "MB/s", "bare-pipe", of("bare", "up")),
     against("wisp-down", of("wisp", "down"), "MB/s", "wisp-js server", of("reference", "down")),
     against("wisp-up", of("wisp", "up"), "MB/s", "wisp-js server", of("reference", "up")),
     against("tunnel-down-to-wisp", of("tunnel", "down"), "MB/s", "wisp-js server", of("reference", "down")),
     against("cpu-per-megabyte", of("tunnel", "cpuMsPerMB"), "ms/MB", "bare-pipe", of("bare", "cpuMsPerMB")),
+  ];
+  if (!isWhole) return throughputs;
+  const bareRtt = await bareRoundTrip(origin, ports.echo);
+  const tunnelRtt = await tunnelRoundTrip(tunnel, ports.echo);
+  const rate = await connectionRate(tunnel, ports.echo);
+  const perFlow = await memoryPerFlow(tunnel, ports.echo);
+  return [
+    ...throughputs,
     against("round-trip", tunnelRtt, "ms", "bare-pipe", bareRtt),
     {
       name: "round-trip-added",
