@@ -4,6 +4,7 @@ import { type AeroOptions, aeroDefaults } from "./gateway/aero-carrier.ts";
 import type { Carrier } from "./gateway/carrier.ts";
 import type { Egress, OpenDatagrams } from "./gateway/flow.ts";
 import { noDatagrams } from "./gateway/guarded-datagrams.ts";
+import { countedDatagrams, noDatagramCounts } from "./gateway/counted-datagrams.ts";
 import { GuardedEgress } from "./gateway/guarded-egress.ts";
 import { L2Guest, type Lan, virgaLan } from "./gateway/l2-guest.ts";
 import { localDatagrams } from "./gateway/local-datagrams.ts";
@@ -51,7 +52,7 @@ export class Hall {
   readonly #datagrams: UdpRelayWay | undefined;
   readonly #shares: Shares;
 
-  readonly #counts = { dnsQueries: 0, dnsFailures: 0, refusedDatagrams: 0 };
+  readonly #counts = { dnsQueries: 0, dnsFailures: 0, ...noDatagramCounts() };
 
   constructor({ env, afterTurn, isOpen, presence, holder }: HallParts) {
     const settings = readSettings(env);
@@ -74,7 +75,7 @@ export class Hall {
     this.#datagrams = udpRelay ? new UdpRelayWay(udpRelay, this.#keeper) : undefined;
     this.hasUdp = udpRelay !== null;
     const further = this.#datagrams?.open ?? noDatagrams(Date.now);
-    this.openDatagrams = this.#counted(localDatagrams(names, Date.now, further));
+    this.openDatagrams = countedDatagrams(localDatagrams(names, Date.now, further), this.#counts);
     this.unanswered = new Unanswered(settings.VIRGA_EGRESS_UNANSWERED);
     this.limits = {
       streams: 1024,
@@ -85,29 +86,6 @@ export class Hall {
         quotaBytes: settings.VIRGA_L2_QUOTA_BYTES,
         framesPerSecond: settings.VIRGA_L2_FRAMES_PER_SECOND,
       },
-    };
-  }
-
-  /** Datagrams that have no way out are counted. */
-  #counted(open: OpenDatagrams): OpenDatagrams {
-    return (sink) => {
-      const datagrams = open({
-        onReply: (from, to, payload) => sink.onReply(from, to, payload),
-        // The first refusal of a conversation comes so, the further ones by `send`.
-        onEvent: (event) => {
-          if (event.kind === "refused") this.#counts.refusedDatagrams++;
-          sink.onEvent(event);
-        },
-      });
-      return {
-        send: (from, to, payload) => {
-          const refused = datagrams.send(from, to, payload);
-          if (refused) this.#counts.refusedDatagrams++;
-          return refused;
-        },
-        unheard: (from, to) => datagrams.unheard?.(from, to),
-        close: () => datagrams.close(),
-      };
     };
   }
 
@@ -196,11 +174,12 @@ export class Hall {
   counts(): Counts {
     const { denied, failed, blockedByName, blockedByAddress } = this.#keeper.counts;
     const { near, sharded } = this.#connect.dials;
-    const { dnsQueries, dnsFailures, refusedDatagrams } = this.#counts;
+    const { dnsQueries, dnsFailures, refusedDatagrams, datagramFlowLimits } = this.#counts;
     return {
       l2_policy_denied_total: denied,
       l2_tcp_connect_fail_total: failed,
       l2_udp_send_fail_total: refusedDatagrams,
+      l2_udp_flow_limit_exceeded_total: datagramFlowLimits,
       l2_dns_queries_total: dnsQueries,
       l2_dns_fail_total: dnsFailures,
       tcp_proxy_blocked_by_host_policy_total: blockedByName,

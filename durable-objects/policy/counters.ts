@@ -13,6 +13,7 @@ export const objectCounters = [
   "l2_policy_denied_total",
   "l2_tcp_connect_fail_total",
   "l2_udp_send_fail_total",
+  "l2_udp_flow_limit_exceeded_total",
   "l2_dns_queries_total",
   "l2_dns_fail_total",
   "tcp_proxy_blocked_by_host_policy_total",
