@@ -20,6 +20,8 @@ const ETHER_BYTES = 14;
 const TCP = 6;
 /** The smallest segment that Linux ever asks for is 48 bytes; less would be thousands of frames for one request. */
 const MIN_MSS = 32;
+/** Ethernet, and IPv4 and TCP with all options that there is room for. */
+const MOST_HEADER_BYTES = ETHER_BYTES + 60 + 60;
 const Flag = { fin: 0x01, psh: 0x08, ack: 0x10, cwr: 0x80 } as const;
 
 /**
@@ -71,7 +73,8 @@ export function payloadOffset(frame: Uint8Array): number | undefined {
  * link holds. Whoever gets them cuts the rest, or takes them so.
  */
 export function cutForLink(frame: Uint8Array, mss: number): Iterable<Uint8Array<ArrayBuffer>> {
-  const room = LINK_FRAME_BYTES - (payloadOffset(frame) ?? 0);
+  // Linux's e1000 leaves the IP length at 0: where the payload begins is then not known yet.
+  const room = LINK_FRAME_BYTES - (payloadOffset(frame) ?? MOST_HEADER_BYTES);
   return cutTcp(frame, mss < MIN_MSS ? mss : mss * Math.max(1, Math.floor(room / mss)));
 }
 

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { findSegment, finishChecksum, isIntact } from "../../../emulator/devices/ethernet/checksum.ts";
-import { cutTcp, Joiner } from "../../../emulator/devices/ethernet/segmentation.ts";
+import { cutForLink, cutTcp, Joiner } from "../../../emulator/devices/ethernet/segmentation.ts";
 import { NetFeature, VirtioNet } from "../../../emulator/devices/virtio/net.ts";
 import { TestWire, testFrame } from "../../support/test-wire.ts";
 import { VirtioDriver } from "../../support/virtio-driver.ts";
@@ -382,6 +382,18 @@ describe("segments", () => {
       ),
       { numRuns: 60 },
     );
+  });
+
+  test("parts for the link never exceed its frames, also where the driver has not said the IP length", () => {
+    for (const mss of [536, 1260, 1365, 1448, 1460, 4000, 16_000])
+      for (const known of [true, false]) {
+        const frame = testFrame({ payload: pattern(50_000) });
+        if (!known) frame.fill(0, 16, 18);
+        const parts = [...cutForLink(frame, mss)];
+        expect(Math.max(...parts.map(({ length }) => length)), `${mss}`).toBeLessThanOrEqual(16_380);
+        expect(parts.slice(0, -1).every(({ length }) => (length - 54) % mss === 0)).toBe(true);
+        expect(Buffer.concat(parts.map((part) => part.subarray(54)))).toEqual(Buffer.from(pattern(50_000)));
+      }
   });
 
   test("any bytes and any sizes: never a throw, never more than the frames that fit", () => {
