@@ -28,6 +28,10 @@ export function shownBy(request: IncomingMessage): string | undefined {
   return bearer ?? searchParams.get("token") ?? searchParams.get("apiKey") ?? undefined;
 }
 
+/** The session that it says it comes for: the answer of `POST /session`. */
+export const idShownBy = (request: IncomingMessage): string | null =>
+  new URL(request.url ?? "/", "http://relay").searchParams.get("sessionId");
+
 /** Whether the token that opens everything is shown. */
 export function hasToken({ token, jwtSecret }: RelayKeys, shown: string | undefined): boolean {
   if (token === "") return jwtSecret === "";

@@ -76,10 +76,10 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   const sessions = new UdpSessions();
   const openChannel = (client: Client, outlet: Outlet) => core.channel(client, outlet);
   const carrier = options.webRtc && (await WebRtcCarrier.load(options.webRtc, sessions, openChannel));
-  const signalling = carrier && new Signalling(keys, carrier);
+  const signalling = new Signalling(keys, sessions, carrier);
   const server: Server = createServer((request, response) => {
     if (isForeignPage(keys, request)) response.writeHead(403).end();
-    else if (!signalling?.serve(request, response)) response.writeHead(426).end();
+    else if (!signalling.serve(request, response)) response.writeHead(426).end();
   });
   const sockets = new WebSocketServer({
     noServer: true,
@@ -93,9 +93,9 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
       void socket.end(`HTTP/1.1 ${status} Refused\r\nConnection: close\r\n\r\n`);
     if (sockets.clients.size >= MAX_SOCKETS) return refuse(429);
     if (isForeignPage(keys, request)) return refuse(403);
-    if (signalling && new URL(request.url ?? "/", "http://relay").pathname === "/webrtc/signal")
+    if (carrier && new URL(request.url ?? "/", "http://relay").pathname === "/webrtc/signal")
       return sockets.handleUpgrade(request, socket, head, (webSocket) =>
-        signalling.onSocket(request, webSocket),
+        signalling.onSocket(carrier, request, webSocket),
       );
     const door = doorOf(requestOf(request));
     if (isRefusal(door)) return refuse(door.status);

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { RawData, WebSocket } from "ws";
 import { type RelayControl, type RelayError, readRelayText } from "#protocol/udp-relay.ts";
-import { type Client, type RelayKeys, clientOf, needsNothing, shownBy } from "./credentials.ts";
+import { type Client, type RelayKeys, clientOf, idShownBy, needsNothing, shownBy } from "./credentials.ts";
 
 /** Sessions of datagrams at a time, whatever carries them. */
 const MAX_SESSIONS = 256;
@@ -9,15 +9,44 @@ const MAX_SESSIONS = 256;
 const AUTH_MS = 10_000;
 const PING_MS = 20_000;
 
-/** Sessions by the name in their token: one at a time of each (§7.3 of the relay's protocol). */
+/** `POST /session` keeps a place for so long, and at most so many: whoever asks for places leaves most of them to others. */
+const RESERVED_MS = 60_000;
+const MAX_RESERVED = 64;
+
+type NoPlace = "too_many_sessions" | "session_already_active";
+
+/** Sessions by their ids: of the name in a token there is one at a time (§7.3 of the relay's protocol). */
 export class UdpSessions {
+  readonly #now: () => number;
   readonly #active = new Set<string>();
   #count = 0;
+  /** Until when a place is kept for the session of this id, the first to end in front. */
+  readonly #reserved = new Map<string, number>();
+
+  constructor(now: () => number = Date.now) {
+    this.#now = now;
+  }
+
+  /** Keeps a place for a minute, for the client's one session of its name or for who shows the id. */
+  reserve(client: Client): "reserved" | NoPlace {
+    this.#forgetLate();
+    if (this.#isTaken(client) || this.#reserved.has(client.sid)) return "session_already_active";
+    if (this.#isFull || this.#reserved.size >= MAX_RESERVED) return "too_many_sessions";
+    this.#reserved.set(client.sid, this.#now() + RESERVED_MS);
+    return "reserved";
+  }
+
+  /** A client without a name that shows the id of a place that is kept comes for that one. */
+  claimed(client: Client, id: string | null): Client {
+    this.#forgetLate();
+    return client.isNamed || id === null || !this.#reserved.has(id) ? client : { ...client, sid: id };
+  }
 
   /** Takes a place, to be given back once. */
-  enter(client: Client): { readonly leave: () => void } | "too_many_sessions" | "session_already_active" {
-    if (client.isNamed && this.#active.has(client.sid)) return "session_already_active";
-    if (this.#count >= MAX_SESSIONS) return "too_many_sessions";
+  enter(client: Client): { readonly leave: () => void } | NoPlace {
+    this.#forgetLate();
+    if (this.#isTaken(client)) return "session_already_active";
+    if (!this.#reserved.delete(client.sid) && this.#isFull) return "too_many_sessions";
     if (client.isNamed) this.#active.add(client.sid);
     this.#count++;
     let isIn = true;
@@ -29,9 +58,22 @@ export class UdpSessions {
     };
     return { leave };
   }
+
+  get #isFull(): boolean {
+    return this.#count + this.#reserved.size >= MAX_SESSIONS;
+  }
+  #isTaken({ isNamed, sid }: Client): boolean {
+    return isNamed && this.#active.has(sid);
+  }
+  #forgetLate(): void {
+    for (const [id, untilMs] of this.#reserved) {
+      if (untilMs > this.#now()) return;
+      this.#reserved.delete(id);
+    }
+  }
 }
 
-const sentences: Readonly<Record<Exclude<RelayError, "unsupported_destination">, string>> = {
+export const sentences: Readonly<Record<Exclude<RelayError, "unsupported_destination">, string>> = {
   unauthorized: "The credential is missing or not valid.",
   too_many_sessions: "This relay has as many sessions as it takes.",
   session_already_active: "This session is open already.",
@@ -58,9 +100,10 @@ export async function admitUdp(
   const shown = shownBy(request) ?? (needsNothing(keys) ? undefined : await firstCredential(socket));
   // The next message is for who takes the socket over.
   socket.pause();
-  const client = await clientOf(keys, shown, request.headers.origin);
+  const someone = await clientOf(keys, shown, request.headers.origin);
   if (socket.readyState !== socket.OPEN) return null;
-  if (!client) return refuse("unauthorized");
+  if (!someone) return refuse("unauthorized");
+  const client = sessions.claimed(someone, idShownBy(request));
   const place = sessions.enter(client);
   if (typeof place === "string") return refuse(place);
   socket.on("close", place.leave);

@@ -22,8 +22,12 @@ export interface ChannelDoor {
 type OpenDoor = (client: Client, outlet: Outlet) => ChannelDoor;
 
 export type Answer =
-  | { readonly ok: true; readonly sdp: string }
-  | { readonly ok: false; readonly code: "too_many_sessions" | "session_already_active" | "bad_message" };
+  /** `end` ends the session. */
+  | { readonly ok: true; readonly sdp: string; readonly end: () => void }
+  | {
+      readonly ok: false;
+      readonly code: "too_many_sessions" | "session_already_active" | "bad_message" | "internal_error";
+    };
 
 interface Session {
   readonly client: Client;
@@ -32,6 +36,7 @@ interface Session {
   door: ChannelDoor | undefined;
 }
 const noOffer: Answer = { ok: false, code: "bad_message" };
+const hasFailed: Answer = { ok: false, code: "internal_error" };
 
 /**
  * Datagrams by WebRTC (§7 of the relay's protocol): a browser's offer is answered, and its channel `udp`, unordered and never
@@ -94,7 +99,7 @@ export class WebRtcCarrier {
     worker.on("error", (error) => console.error(JSON.stringify({ webRtc: "ended", problem: String(error) })));
     worker.on("exit", () => {
       if (this.#thread === thread) this.#thread = undefined;
-      for (const id of this.#sessions.keys()) this.#end(id);
+      for (const id of this.#sessions.keys()) this.#end(id, hasFailed);
     });
     return thread;
   }
@@ -103,9 +108,12 @@ export class WebRtcCarrier {
     if (message.type === "datagram") Atomics.sub(underWay, Way.fromThread, message.bytes.length);
     const session = this.#sessions.get(message.session);
     if (!session) return;
+    const end = (): void => {
+      if (this.#sessions.has(message.session)) this.#say({ type: "close", session: message.session });
+    };
     switch (message.type) {
       case "answer":
-        session.answered?.(message.sdp === null ? noOffer : { ok: true, sdp: message.sdp });
+        session.answered?.(message.sdp === null ? noOffer : { ok: true, sdp: message.sdp, end });
         session.answered = undefined;
         return;
       case "open":
@@ -132,12 +140,12 @@ export class WebRtcCarrier {
     };
   }
 
-  #end(id: number): void {
+  #end(id: number, instead: Answer = noOffer): void {
     const session = this.#sessions.get(id);
     if (!session) return;
     this.#sessions.delete(id);
     session.leave();
-    session.answered?.(noOffer);
+    session.answered?.(instead);
     session.door?.onClosed();
   }
 

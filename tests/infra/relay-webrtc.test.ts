@@ -3,6 +3,7 @@ import * as fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
 import { type Relay, startRelay } from "../../infra/relay/relay.ts";
 import { mintRelayToken } from "../../worker/relay-token.ts";
+import { TestSocket } from "../support/tunnel-site.ts";
 
 const isThere = existsSync("node_modules/werift");
 const env = { VIRGA_EGRESS: "open-loopback", VIRGA_AUDIT: "off" };
@@ -122,6 +123,42 @@ describe.skipIf(!isThere)(`WebRTC${reason}`, () => {
     );
     const { status } = await post(`${url}/webrtc/offer`, JSON.stringify({ sdp }));
     expect(status).toBe(200);
+  });
+
+  test("by a WebSocket: what is not its turn and what is too much is refused, and `close` ends the session", async () => {
+    const { RTCPeerConnection } = await import("werift");
+    const jwtSecret = "a secret of site and relay";
+    const url = await start({ jwtSecret });
+    const iat = Math.floor(Date.now() / 1000);
+    const token = await mintRelayToken(jwtSecret, { sid: "one", iat, exp: iat + 300 });
+    const open = () => TestSocket.open({ url: new URL(url) }, `/webrtc/signal?token=${token}`);
+    const candidate = JSON.stringify({ type: "candidate", candidate: { candidate: "" } });
+    const heard = async (socket: TestSocket) =>
+      JSON.parse((await socket.next()) as string) as { type: string };
+    const early = await open();
+    early.send(candidate);
+    expect(await heard(early)).toMatchObject({ type: "error", code: "unexpected_message" });
+    expect((await early.untilClosed()).code).toBe(1008);
+    const peer = new RTCPeerConnection({ iceServers: [] });
+    peer.createDataChannel("udp");
+    await peer.setLocalDescription(await peer.createOffer());
+    const { sdp } = peer.localDescription!;
+    const busy = await open();
+    // The credential is in the address already, and may be said again.
+    busy.send(JSON.stringify({ type: "auth", token }));
+    busy.send(JSON.stringify({ type: "offer", sdp: { type: "offer", sdp } }));
+    expect(await heard(busy)).toMatchObject({ type: "answer" });
+    const authorization = `Bearer ${token}`;
+    const offer = () => post(`${url}/webrtc/offer`, JSON.stringify({ sdp }), { authorization });
+    expect((await offer()).status).toBe(409);
+    busy.send(JSON.stringify({ type: "close" }));
+    expect((await busy.untilClosed()).code).toBe(1000);
+    await expect.poll(async () => (await offer()).status, { timeout: 20_000 }).toBe(200);
+    const flood = await open();
+    for (let count = 0; count < 2000; count++) flood.send(JSON.stringify({ type: "auth", token }));
+    expect(await heard(flood)).toMatchObject({ code: "rate_limited" });
+    expect((await flood.untilClosed()).code).toBe(1008);
+    await peer.close();
   });
 
   test("what is no offer is refused in words", async () => {
