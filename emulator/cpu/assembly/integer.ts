@@ -1,4 +1,5 @@
 /** Integer instructions in the forms that the interpreter does not inline (16 bits, memory destinations, LOCK, the rest). */
+import { HAS_LAHF } from "../../../build/generated/cpu/features";
 import { addressMask, segmented, segmentOf } from "./addressing";
 import { BR, DE, fault, GP, raise, UD } from "./fault";
 import {
@@ -6,6 +7,8 @@ import {
 } from "./flags";
 import { RAX, RBX, RDX, RFLAGS } from "./layout";
 import { commit, readable, rmReadable, storable, writable } from "./memory";
+import { mode64 } from "./mode";
+import { has } from "./model";
 import { ADC, ADD, AND, CMP, compute, decrement, increment, OR, productFlags, SBB, signed, signedProduct, storeRegister, SUB, TEST, writesBack, XOR } from "./operations";
 import { imm, linear, opcode, reg, rm, third } from "./uop";
 import { divideWide, multiplyHigh, multiplyHighSigned, remainder } from "./wide";
@@ -155,8 +158,14 @@ export function xlat(u: usize): void {
   const p = readable<u8>(address);
   if (p) store<u8>(RAX, load<u8>(p));
 }
-export function sahf(u: usize): void { changeArithmetic(<u32>load<u8>(RAX, 1), SF | ZF | AF | PF_FLAG | CF); }
-export function lahf(u: usize): void { store<u8>(RAX, <u8>(arithmetic() | 2), 1); }
+/** In 64-bit mode SAHF and LAHF are a feature of their own (SDM 2A LAHF). */
+function noFlagsInAh(): bool {
+  if (!mode64() || has(HAS_LAHF)) return false;
+  raise(UD, 0);
+  return true;
+}
+export function sahf(u: usize): void { if (!noFlagsInAh()) changeArithmetic(<u32>load<u8>(RAX, 1), SF | ZF | AF | PF_FLAG | CF); }
+export function lahf(u: usize): void { if (!noFlagsInAh()) store<u8>(RAX, <u8>(arithmetic() | 2), 1); }
 export function salc(u: usize): void { store<u8>(RAX, <u8>(0 - carry())); }
 
 // ------------------------------------------------------------------------------------------------ flags and nothing

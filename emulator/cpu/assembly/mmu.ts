@@ -1,4 +1,4 @@
-import { HAS_PDPE1GB } from "../../../build/generated/cpu/features";
+import { HAS_LM, HAS_PAT, HAS_PDPE1GB, HAS_PSE36 } from "../../../build/generated/cpu/features";
 import { forgetJumps, forgetJumpsTo, invalidateCode } from "./blocks";
 import { pageWatched, watchpointCount, watchStops } from "./debugger";
 import { AC, fault, GP, PF, raise, raiseNonCanonical } from "./fault";
@@ -11,7 +11,7 @@ import { alignmentChecked, selectBank, tlbExecute, tlbRead, tlbSlot, tlbWrite } 
 import {
   canonical, CR0_PG, CR0_WP, CR4_DE, CR4_PAE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_LMA, EFER_NXE, FLAG_AC, MODE_64,
 } from "./mode";
-import { has } from "./model";
+import { beyondPhysical, has } from "./model";
 
 /**
  * Paging and everything the TLB fast paths of memory.ts do not do: page walks, faults, page-crossing and MMIO accesses,
@@ -31,8 +31,8 @@ import { has } from "./model";
 const PRESENT: u32 = 1, WRITE: u32 = 2, USER: u32 = 4, RESERVED: u32 = 8, FETCH: u32 = 16;
 const PTE_P: u64 = 1, PTE_RW: u64 = 2, PTE_US: u64 = 4, PTE_A: u64 = 0x20, PTE_D: u64 = 0x40, PTE_PS: u64 = 0x80, PTE_G: u64 = 0x100;
 const PTE_NX: u64 = 1 << 63;
-/** MAXPHYADDR is 39, as CPUID says: address bits 39-51 of an entry are reserved. */
-const RESERVED_ADDRESS: u64 = 0x000fff8000000000;
+/** Bits 12-51 of an entry: those beyond MAXPHYADDR (model.ts) are reserved. */
+const ADDRESS_FIELD: u64 = 0x000ffffffffff000;
 const ENTRY_ADDRESS: u64 = 0x0000007ffffff000;
 const INVALID: u64 = <u64>-1;
 
@@ -141,7 +141,7 @@ function permitted(access: u32, nx: u64, all: u64): bool {
 function walkWide(linear: u64, access: u32, table: u64, top: u64, all: u64): bool {
   const reservedNx: u64 = load<u64>(EFER) & EFER_NXE ? 0 : PTE_NX;
   // PAE's entries have no ignored bits above the address (SDM 3A table 4-9): bits 52-62 are reserved.
-  const reservedAlways = RESERVED_ADDRESS | reservedNx | (top == 39 ? 0 : 0x7ff0000000000000);
+  const reservedAlways = (ADDRESS_FIELD & beyondPhysical()) | reservedNx | (top == 39 ? 0 : 0x7ff0000000000000);
   let nx: u64 = 0, depth: usize = 0;
   for (let shift = top; ; shift -= 9) {
     const place = gate20(table + (((linear >> shift) & 511) << 3));
@@ -172,8 +172,14 @@ function walkWide(linear: u64, access: u32, table: u64, top: u64, all: u64): boo
 function walkPae(linear: u64, access: u32): bool {
   const entry = physical64(gate20((load<u64>(CR3) & 0xffffffe0) + (((linear >> 30) & 3) << 3)));
   if (!(entry & PTE_P)) return pageFault(linear, access);
-  if (entry & (0xfff00000000001e6 | RESERVED_ADDRESS)) return pageFault(linear, access | PRESENT | RESERVED);
+  if (entry & (0xfff00000000001e6 | (ADDRESS_FIELD & beyondPhysical()))) return pageFault(linear, access | PRESENT | RESERVED);
   return walkWide(linear, access, entry & ENTRY_ADDRESS, 21, PTE_RW | PTE_US);
+}
+
+/** Reserved bits of a 4 MiB page: what PSE-36 does not use for the address, and bit 12 where there is no PAT (SDM 3A §4.3). */
+function reservedInLarge(): u64 {
+  const address: u64 = has(HAS_LM) ? 0x300000 : has(HAS_PSE36) ? 0x3e0000 : 0x3fe000;
+  return has(HAS_PAT) ? address : address | 0x1000;
 }
 
 /** 32-bit paging with 4 KiB pages and, under CR4.PSE, 4 MiB pages with 39-bit addresses (SDM 3A §4.3). */
@@ -183,12 +189,13 @@ function walkNarrow(linear: u64, access: u32): bool {
   if (!(directory & PTE_P)) return pageFault(linear, access);
   let place = directoryPlace, entry = directory, all: u64 = (PTE_RW | PTE_US) & directory, page: u64, shift: u32 = 22;
   if ((directory & PTE_PS) && (load<u64>(CR4) & CR4_PSE)) {
-    if (directory & 0x300000) return pageFault(linear, access | PRESENT | RESERVED);
+    if (directory & reservedInLarge()) return pageFault(linear, access | PRESENT | RESERVED);
     page = (directory & 0xffc00000) | ((directory & 0xfe000) << 19) | (linear & 0x3ff000);
   } else {
     place = gate20((directory & 0xfffff000) + (((linear >> 12) & 1023) << 2));
     entry = <u64>physical32(place);
     if (!(entry & PTE_P)) return pageFault(linear, access);
+    if ((entry & PTE_PS) && (load<u64>(CR4) & CR4_PSE) && !has(HAS_PAT)) return pageFault(linear, access | PRESENT | RESERVED);
     all &= entry; page = entry & 0xfffff000; shift = 12;
   }
   if (!permitted(access, 0, all)) return pageFault(linear, access | PRESENT);

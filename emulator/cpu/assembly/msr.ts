@@ -1,5 +1,5 @@
 import {
-  HAS_APIC, HAS_ARCHCAPABILITIES, HAS_LM, HAS_MTRR, HAS_RDTSCP, HAS_SEP, HAS_SYSCALL, HAS_TSC, HAS_TSCADJUST, HAS_TSCDEADLINE, HAS_X2APIC,
+  HAS_ARCHCAPABILITIES, HAS_LM, HAS_MTRR, HAS_RDTSCP, HAS_SEP, HAS_SSE2, HAS_SYSCALL, HAS_TSC, HAS_TSCADJUST, HAS_TSCDEADLINE, HAS_X2APIC,
 } from "../../../build/generated/cpu/features";
 import { syncRetired } from "./control";
 import { GP, raise } from "./fault";
@@ -10,7 +10,7 @@ import {
 } from "./layout";
 import { flushTlb } from "./mmu";
 import { canonical, CR0_PG, EFER_LMA, EFER_LME, EFER_NXE, updateMode } from "./mode";
-import { has } from "./model";
+import { beyondPhysical, has } from "./model";
 import { now } from "./system";
 import { isX2apic, mayBecome, readX2apic, writeX2apic, x2apicValue } from "./x2apic";
 
@@ -72,13 +72,16 @@ function exists(index: u32): bool {
     case TSC_ADJUST: return has(HAS_TSCADJUST);
     case DEADLINE: return has(HAS_TSCDEADLINE);
     case ARCH_CAPABILITIES: return has(HAS_ARCHCAPABILITIES);
-    case APICBASE: return has(HAS_APIC);
     case 0x174: case 0x175: case 0x176: return has(HAS_SEP);
     case 0xc0000080: return load<u32>(MODEL_EFER) != 0;
     case 0xc0000081: return has(HAS_SYSCALL);
     case 0xc0000082: case 0xc0000083: case 0xc0000084: case 0xc0000100: case 0xc0000101: case 0xc0000102: return has(HAS_LM);
     case 0xc0000103: return has(HAS_RDTSCP);
-    // The rest came with the processors that have memory types.
+    // Behind the Pentium III: power, and what firmware switches on and off for good.
+    case FEATURE_CONTROL: case PERF_STATUS: case PERF_CTL: case 0x1a0: return has(HAS_SSE2);
+    // Counting SMIs, the bus's ratio and prefetching came with the processors that have x2APIC.
+    case 0x34: case PLATFORM_INFO: case 0x1a4: return has(HAS_X2APIC);
+    // The rest came with the processors that have memory types: IA32_APIC_BASE too, though the Pentium has an APIC.
     default: return isX2apicRegister(index) ? isX2apic() : has(HAS_MTRR);
   }
 }
@@ -147,7 +150,7 @@ function acceptable(index: u32, value: u64): bool {
     case DEBUG_CONTROL: return !(value & ~3);
     case MTRR_DEFAULT: return !(value & ~0xcff) && typesValid(value & 0xff, false);
     default:
-      if (index >= MTRR_FIRST && index < MTRR_FIRST + 16) return index & 1 ? !(value & 0xffffff80000007ff) : !(value & 0xffffff8000000f00) && typesValid(value & 0xff, false);
+      if (index >= MTRR_FIRST && index < MTRR_FIRST + 16) return index & 1 ? !(value & (beyondPhysical() | 0x7ff)) : !(value & (beyondPhysical() | 0xf00)) && typesValid(value & 0xff, false);
       return index < 0x250 || index > 0x26f || typesValid(value, false);
   }
 }
@@ -174,8 +177,8 @@ function setDeadline(value: u64): void {
 }
 
 function setApicBase(value: u64): void {
-  const known: u64 = has(HAS_X2APIC) ? 0x7ffffffd00 : 0x7ffffff900;
-  if ((value & ~known) || !mayBecome(load<u64>(APIC_BASE), value)) { raise(GP, 0); return; }
+  const reserved: u64 = has(HAS_X2APIC) ? 0x2ff : 0x6ff;
+  if ((value & (beyondPhysical() | reserved)) || !mayBecome(load<u64>(APIC_BASE), value)) { raise(GP, 0); return; }
   store<u64>(APIC_BASE, value);
   writeApicBase(<u32>value);
 }

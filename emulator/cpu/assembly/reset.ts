@@ -4,7 +4,7 @@ import { clearFault } from "./fault";
 import { setArithmetic } from "./flags";
 import { clearTripleFault, endNmi } from "./exceptions";
 import {
-  A20, APIC_BASE, CR0, CS, DR, FCW, FTW, GDTR, IDTR, LDTR, MISC_ENABLE, MODEL_SIGNATURE, MTRR, MXCSR, PAT, RAM_SIZE, RDX, RFLAGS,
+  A20, APIC_BASE, CR0, CS, DR, FCW, FTW, GDTR, IDTR, LDTR, MISC_ENABLE, MODEL_CR0, MODEL_SIGNATURE, MTRR, MXCSR, PAT, RAM_SIZE, RDX, RFLAGS,
   RIP, SEG_ATTRIBUTES, SEG_BASE, SEG_LIMIT, SEG_SELECTOR, SEGMENTS, SMBASE, STATE, TR, XCR0,
 } from "./layout";
 import { has } from "./model";
@@ -29,7 +29,7 @@ export function resetState(ramBytes: u32): void {
   resetSegment(TR, 0x8b);
   store<u16>(GDTR, 0xffff, 8);
   store<u16>(IDTR, 0xffff, 8);
-  store<u64>(CR0, CR0_CD | CR0_NW | CR0_ET);
+  store<u64>(CR0, (CR0_CD | CR0_NW | CR0_ET) & <u64>load<u32>(MODEL_CR0));
   store<u64>(XCR0, 1);
   store<u64>(DR, 0xffff0ff0, 48);
   store<u64>(DR, 0x400, 56);

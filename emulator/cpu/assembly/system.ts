@@ -15,6 +15,7 @@ import {
   canonical, CR4_PCIDE, CR0_CD, CR0_ET, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_DE, CR4_FSGSBASE, CR4_PAE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, CR4_TSD,
   CR4_UMIP, EFER_LMA, EFER_LME, FLAG_AC, FLAG_IF, iopl, longMode, mode64, realSegments, setInterruptShadow, updateMode, virtual8086,
 } from "./mode";
+import { beyondPhysical } from "./model";
 import {
   descriptor, descriptorAddress, descriptorBase, descriptorDpl, descriptorLimit, descriptorUpper, isConforming, isPresent, isReadable,
   isWritableData, loadSegment, peekDescriptor, readDescriptor, readUpperDescriptor, setAccessByte, setNullSegment, setSegment, T_CALL, T_CALL16, T_LDT,
@@ -279,10 +280,9 @@ export function movToControl(u: usize): void {
 
 /** SDM 3A §2.5, §4.1.2; MOV CR0 with PG set under EFER.LME activates IA-32e mode (§10.8.5). */
 function writeCr0(value: u64): void {
-  const old = load<u64>(CR0);
+  const old = load<u64>(CR0), next = (value & <u64>load<u32>(MODEL_CR0)) | CR0_ET;
   const pg = (value & CR0_PG) != 0, efer = load<u64>(EFER);
-  if (value >> 32 || (pg && !(value & CR0_PE)) || ((value & CR0_NW) && !(value & CR0_CD))) { raise(GP, 0); return; }
-  const next = (value & <u64>load<u32>(MODEL_CR0)) | CR0_ET;
+  if (value >> 32 || (pg && !(value & CR0_PE)) || ((next & CR0_NW) && !(next & CR0_CD))) { raise(GP, 0); return; }
   if (pg && !(old & CR0_PG)) {
     if (efer & EFER_LME) {
       if (!(load<u64>(CR4) & CR4_PAE) || (load<u16>(CS, SEG_ATTRIBUTES) & 0x200)) { raise(GP, 0); return; }
@@ -301,7 +301,7 @@ function writeCr0(value: u64): void {
 function validPointers(cr3: u64): bool {
   for (let i: u64 = 0; i < 4; i++) {
     const entry = physical64((cr3 & 0xffffffe0) + (i << 3));
-    if ((entry & 1) && (entry & 0xffffff80000001e6)) { raise(GP, 0); return false; }
+    if ((entry & 1) && (entry & (beyondPhysical() | 0x1e6))) { raise(GP, 0); return false; }
   }
   return true;
 }
