@@ -2,7 +2,8 @@
  * `npm run fuzz -- cpu --seed S --minutes M [--mode MODE] [--judge bochs|qemu] [--first N] [--streams N] [--keep] [--log]`, MODE being
  * user64, user32 and user16 (against this host's processor), system or long (against Bochs, or QEMU's TCG).
  * `npm run fuzz -- log`: what the log adds up to, and which filed findings differ today; the exit status is 1 when one does.
- * `npm run fuzz -- net --seed S --frames N`: the TCP/IP stack; the exit status is 1 when it threw or held too much.
+ * `npm run fuzz -- net --seed S --frames N [--long]`: the TCP/IP stack, --long: where segments travel uncut; the exit status is
+ * 1 when it threw or held too much.
  * Prints each difference; --keep files it as a vector in tests/vectors/cpu, --log adds a line to infra/docs/fuzz-log.jsonl.
  * The exit status is 1 when there was a difference.
  */
@@ -27,6 +28,7 @@ const { values, positionals } = parseArgs({
     judge: { type: "string", default: "bochs" },
     first: { type: "string", default: "0" },
     streams: { type: "string" },
+    long: { type: "boolean", default: false },
     frames: { type: "string", default: "10000000" },
     keep: { type: "boolean", default: false },
     log: { type: "boolean", default: false },
@@ -83,7 +85,10 @@ function runCpu(mode: string, judge: string): Tally | undefined {
 
 if (positionals[0] === "net") {
   const seed = Number(values.seed);
-  console.log(JSON.stringify({ seed, ...fuzzStack(Number(values.frames), seed) }));
+  const { long } = values;
+  console.log(
+    JSON.stringify({ seed, ...(long && { long }), ...fuzzStack(Number(values.frames), seed, { long }) }),
+  );
 } else if (positionals[0] === "log") {
   if (printLog() > 0) process.exitCode = 1;
 } else {

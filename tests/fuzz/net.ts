@@ -1,13 +1,24 @@
-import { lanDefaults } from "../../durable-objects/net/lan.ts";
+import { FULL_FRAME_BYTES } from "../../emulator/devices/ethernet/network-card.ts";
+import { cutToFit } from "../../emulator/devices/ethernet/segmentation.ts";
+import { lanDefaults, largeLan } from "../../durable-objects/net/lan.ts";
 import { Dhcp } from "../../durable-objects/net/dhcp.ts";
 import { Ntp } from "../../durable-objects/net/ntp.ts";
 import { Resolver } from "../../durable-objects/net/dns.ts";
 import { Stack } from "../../durable-objects/net/stack.ts";
 import { limits } from "../../durable-objects/net/tcp/limits.ts";
 import { reassemblyLimits } from "../../durable-objects/net/reassembly.ts";
+import { ETHERNET_BYTES } from "../../durable-objects/net/wire/ethernet.ts";
 import { flags } from "../../durable-objects/net/wire/tcp.ts";
 import type { FlowId, FlowTarget, World } from "../../durable-objects/net/world.ts";
-import { GUEST, icmpFrame, ipFrame, readSegment, tcpFrame, udpFrame } from "../support/guest-frames.ts";
+import {
+  GUEST,
+  type ReadSegment,
+  icmpFrame,
+  ipFrame,
+  readSegment,
+  tcpFrame,
+  udpFrame,
+} from "../support/guest-frames.ts";
 import { arpFrom } from "../support/two-stacks.ts";
 import { randomBytes, seededRandom } from "../support/seeded-random.ts";
 
@@ -25,12 +36,21 @@ export interface FuzzResult {
   readonly dials: number;
   readonly peakHeldBytes: number;
   readonly peakFlows: number;
+  /** Segments of the stack's that were longer than the MTU; absent where the LAN has none. */
+  readonly longSent?: number;
+}
+
+export interface FuzzOptions {
+  /** The LAN of `virga-l2-v1`, where TCP segments travel uncut. The frames of a seed are others then. */
+  readonly long?: boolean;
+  readonly onProgress?: (done: number) => void;
 }
 
 /** A world that answers as chance has it: dials late or refuses, writes some, delivers, ends and resets. */
 class ChanceWorld implements World {
   stack!: Stack;
   sent = 0;
+  longSent = 0;
   dials = 0;
   /** The stack's last words to each port of the guest: a hostile guest knows them. */
   readonly heard = new Map<number, { seq: number; ack: number }>();
@@ -39,17 +59,26 @@ class ChanceWorld implements World {
   #all: FlowId[] = [];
   #turns = 0;
   readonly #random: () => number;
+  readonly #lan: typeof lanDefaults;
+  /** Of a large LAN more, so that its guest knows what to acknowledge. */
+  readonly #readShare: number;
   readonly #body = new Uint8Array(20_001);
 
-  constructor(random: () => number) {
+  constructor(random: () => number, lan: typeof lanDefaults) {
     this.#random = random;
+    this.#lan = lan;
+    this.#readShare = lan.segmentBytes > lan.mtu ? 0.5 : 0.05;
   }
 
   transmit(frame: Uint8Array): void {
     this.sent++;
+    const isLong = frame.length > ETHERNET_BYTES + this.#lan.mtu;
+    if (isLong) this.longSent++;
+    if (frame.length > ETHERNET_BYTES + this.#lan.segmentBytes) throw new Error(`${frame.length} bytes sent`);
     // A share of what is sent is read back, which throws when a checksum is wrong.
-    if (this.#random() > 0.05) return;
+    if (this.#random() > this.#readShare) return;
     const segment = readSegment(frame);
+    if (isLong) checkCut(frame, segment);
     if (!segment) return;
     const length = segment.data.length + (segment.flags & (flags.syn | flags.fin) ? 1 : 0);
     this.heard.set(segment.destinationPort, { seq: segment.ack, ack: (segment.seq + length) >>> 0 });
@@ -97,6 +126,18 @@ class ChanceWorld implements World {
   }
 }
 
+/** What a card makes of a long segment: whole segments of the MTU with right checksums, and every byte once. */
+function checkCut(frame: Uint8Array, segment: ReadSegment | null): void {
+  if (!segment) throw new Error(`${frame.length} bytes that are no segment`);
+  let next = segment.seq;
+  for (const part of cutToFit(frame.slice(), FULL_FRAME_BYTES)) {
+    const piece = readSegment(part);
+    if (part.length > FULL_FRAME_BYTES || piece?.seq !== next) throw new Error("cut wrongly");
+    next = (next + piece.data.length) >>> 0;
+  }
+  if (next !== (segment.seq + segment.data.length) >>> 0) throw new Error("cut short");
+}
+
 const pick = <T>(random: () => number, from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
 const below = (random: () => number, bound: number): number => Math.floor(random() * bound);
 
@@ -115,6 +156,35 @@ function nearlyTcp(random: () => number, world: ChanceWorld): Uint8Array {
   const to = random() < 0.05 ? "10.0.2.2" : "192.0.2.7";
   const ends = { guestPort, peerPort: pick(random, [80, 443, 53]), to };
   return tcpFrame({ ...ends, ...numbers, flags: bits, window, payload, options });
+}
+
+/**
+ * What a guest with a large LAN sends: a SYN with the MSS and the scale that let the stack send long segments, text of up to
+ * the longest frame and beyond it, acknowledgements with a wide window. From few ports, so that many find each other.
+ */
+function longTcp(random: () => number, world: ChanceWorld): Uint8Array {
+  const guestPort = 1 + below(random, 100);
+  const known = world.heard.get(guestPort) ?? { seq: below(random, 2 ** 32), ack: below(random, 2 ** 32) };
+  const isSyn = random() < 0.15;
+  const mss = pick(random, [1460, 1460, 1460, 1448, 536, 65_535, 1]);
+  const options = Uint8Array.of(2, 4, mss >> 8, mss & 255, 1, 3, 3, below(random, 15));
+  const most = largeLan.segmentBytes - 40;
+  const length = random() < 0.4 ? 0 : random() < 0.5 ? most - below(random, 4) + 2 : below(random, most);
+  const seq = random() < 0.9 ? known.seq : (known.seq + below(random, 40_000) - 20_000) >>> 0;
+  const bits = isSyn ? flags.syn : flags.ack | (random() < 0.003 ? flags.fin : 0);
+  const ends = { guestPort, peerPort: 80, to: "192.0.2.7" };
+  const numbers = { seq, ack: known.ack, flags: bits, window: random() < 0.8 ? 0xffff : below(random, 3000) };
+  return tcpFrame({ ...ends, ...numbers, ...(isSyn ? { options } : { payload: new Uint8Array(length) }) });
+}
+
+/** Longer than the MTU and not TCP, or a fragment: nobody may send these. */
+function longOther(random: () => number): Uint8Array {
+  const payload = randomBytes(random, 1400 + below(random, 600));
+  const isFragment = random() < 0.5;
+  const ends = { from: GUEST, fromPort: 68, to: "10.0.2.2", toPort: pick(random, [53, 67, 123, 9]) };
+  if (!isFragment) return udpFrame(ends, payload);
+  const fragment = (random() < 0.5 ? 0x2000 : 0) | below(random, 0x2000);
+  return ipFrame(GUEST, "192.0.2.7", 6, payload, { fragment, identification: below(random, 8) });
 }
 
 function nearlyIp(random: () => number): Uint8Array {
@@ -148,10 +218,11 @@ function nearlyUdp(random: () => number): Uint8Array {
 }
 
 /** A frame of chance: noise, something nearly right, and either of them with some bytes changed, cut or made longer. */
-function frameOf(random: () => number, world: ChanceWorld): Uint8Array {
+function frameOf(random: () => number, world: ChanceWorld, hasLong: boolean): Uint8Array {
   const kind = random();
   let frame: Uint8Array;
-  if (kind < 0.03) frame = randomBytes(random, below(random, 120));
+  if (hasLong && random() < 0.8) frame = random() < 0.95 ? longTcp(random, world) : longOther(random);
+  else if (kind < 0.03) frame = randomBytes(random, below(random, 120));
   else if (kind < 0.75) frame = nearlyTcp(random, world);
   else if (kind < 0.85) frame = nearlyIp(random);
   else if (kind < 0.93) frame = nearlyIcmp(random);
@@ -165,14 +236,13 @@ function frameOf(random: () => number, world: ChanceWorld): Uint8Array {
 }
 
 /** Never throws, never holds more than its bounds; throws itself when either is wrong. Same seed, same run. */
-export function fuzzStack(
-  frames: number,
-  seed: number,
-  onProgress: (done: number) => void = () => {},
-): FuzzResult {
+export function fuzzStack(frames: number, seed: number, options: FuzzOptions = {}): FuzzResult {
+  const { long: hasLong = false, onProgress } = options;
   const random = seededRandom(seed);
-  const world = new ChanceWorld(random);
-  const config = { ...lanDefaults, secret: new Uint8Array(32).fill(3), epochMs: 0 };
+  // Few flows, so that each of them comes far.
+  const lan = hasLong ? { ...largeLan, maxFlows: 64 } : lanDefaults;
+  const world = new ChanceWorld(random, lan);
+  const config = { ...lan, secret: new Uint8Array(32).fill(3), epochMs: 0 };
   const dns = new Resolver({ gateway: config.gateway, domain: config.domain, resolve: () => {} });
   const stack = new Stack(config, { dhcp: new Dhcp(config), dns, udp: [new Ntp(0)] }, world);
   world.stack = stack;
@@ -180,7 +250,7 @@ export function fuzzStack(
   let peakHeldBytes = 0;
   let peakFlows = 0;
   for (let done = 0; done < frames; done++) {
-    stack.onFrame(frameOf(random, world), now);
+    stack.onFrame(frameOf(random, world, hasLong), now);
     if (random() < 0.2) world.act(now);
     if (random() < 0.1) now += random() < 0.01 ? 5000 : random() * 3;
     if ((stack.pollAt() ?? Infinity) <= now) stack.onTime(now);
@@ -193,7 +263,8 @@ export function fuzzStack(
       if (peakHeldBytes > heldLimitBytes) throw new Error(`${peakHeldBytes} bytes are held`);
       if (active > config.maxFlows) throw new Error(`${active} flows`);
     }
-    if (done % 100_000 === 0) onProgress(done);
+    if (done % 100_000 === 0) onProgress?.(done);
   }
-  return { frames, sent: world.sent, dials: world.dials, peakHeldBytes, peakFlows };
+  const { sent, dials, longSent } = world;
+  return { frames, sent, dials, peakHeldBytes, peakFlows, ...(hasLong && { longSent }) };
 }

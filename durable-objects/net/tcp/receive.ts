@@ -27,17 +27,21 @@ export function takeText(t: TcpContext, c: Connection, view: DataView, segment: 
   else takeEarly(t, c, segment.seq, bytes);
 }
 
-/** All flows together hold a bounded number of bytes; what is over it counts as lost, unless the flow has nothing at all. */
-const hasRoom = (t: TcpContext, c: Connection, count: number): boolean =>
-  t.receiveHeld + count <= limits.stackReceiveBytes || c.rcv.held + c.earlyBytes === 0;
+/**
+ * All flows together hold a bounded number of bytes; what is over it counts as lost. A flow that has nothing at all is never
+ * without room for as much as the MTU carries, however long the segment is.
+ */
+function roomFor(t: TcpContext, c: Connection, count: number): number {
+  if (t.receiveHeld + count <= limits.stackReceiveBytes) return count;
+  return c.rcv.held + c.earlyBytes === 0 ? Math.min(count, t.ip.mtu) : 0;
+}
 
 function takeInOrder(t: TcpContext, c: Connection, bytes: Uint8Array): void {
   c.rcv.unacked += bytes.length;
-  if (!hasRoom(t, c, bytes.length)) {
-    c.ackDue = 2;
-    return;
-  }
-  give(t, c, bytes);
+  const room = roomFor(t, c, bytes.length);
+  if (room < bytes.length) c.ackDue = 2;
+  if (room === 0) return;
+  give(t, c, bytes.subarray(0, room));
   // RFC 5681 §4.2: a segment that fills a hole is acknowledged at once; RFC 9293 §3.8.6.3: every second full one is.
   if (c.early.length > 0) {
     c.ackDue = 2;
@@ -74,8 +78,10 @@ function takeEarly(t: TcpContext, c: Connection, seq: number, bytes: Uint8Array)
   const left = at > 0 ? c.early[at - 1]! : undefined;
   const right = c.early[at];
   const from = left ? Math.max(0, distance(add(left.seq, left.bytes.length), seq)) : 0;
-  const to = right ? Math.min(bytes.length, distance(right.seq, seq)) : bytes.length;
-  if (to <= from || c.early.length >= limits.reorderSegments || !hasRoom(t, c, to - from)) return;
+  const end = right ? Math.min(bytes.length, distance(right.seq, seq)) : bytes.length;
+  if (end <= from || c.early.length >= limits.reorderSegments) return;
+  const to = from + roomFor(t, c, end - from);
+  if (to === from) return;
   c.early.splice(at, 0, { seq: add(seq, from), bytes: bytes.slice(from, to) });
   c.earlyBytes += to - from;
   t.receiveHeld += to - from;

@@ -126,3 +126,9 @@ test(`30,000 frames of chance through the stack (seed ${SEED}); npm run fuzz -- 
   expect(sent).toBeGreaterThan(5000);
   expect(dials).toBeGreaterThan(500);
 });
+
+test(`30,000 where segments travel uncut (seed ${SEED}); npm run fuzz -- net --long for more`, () => {
+  const { peakHeldBytes, longSent } = fuzzStack(30_000, SEED, { long: true });
+  expect(peakHeldBytes).toBeLessThan(heldLimitBytes);
+  expect(longSent).toBeGreaterThan(200);
+});
