@@ -252,7 +252,9 @@ export function encodeRow(row: Instruction, handler: number): number[] {
   const sizeRule = operands[0] === "AL" ? 0 : first ? sizeRules[first.size]! : 1;
   const memory = /\/M([a-z]+)/.exec(row.syntax)?.[1] ?? roles.place?.size ?? roles.offset?.size ?? "";
   const untouched = /^(lea|nothing|undefined)$/.test(row.handler);
-  const memoryCode = untouched ? 0xff : (memorySizes[memory] ?? 1);
+  // INVLPG looks at no limits and no rights: its exit to a hypervisor knows operands in unusable segments (SDM 3C §27.2.1).
+  const isUnchecked = row.handler === "invlpg";
+  const memoryCode = untouched ? 0xff : isUnchecked ? 0 : (memorySizes[memory] ?? 1);
   const immediates = encoding.immediates
     .filter((name) => name !== "moffs")
     .map((name) => immediateCodes[name]!);

@@ -12,6 +12,7 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { foundFolder, fuzzUser, type Tally } from "./cpu.ts";
+import type { StreamCode } from "./judge-rules.ts";
 import { logFile, printLog } from "./log.ts";
 import { fuzzStack } from "./net.ts";
 import type { Bits } from "./stream.ts";
@@ -57,7 +58,7 @@ function runUser(width: Bits): Tally {
   });
 }
 
-function runSystem<S extends { cs: number; code: readonly number[] }>(
+function runSystem<S extends StreamCode & { cs: number }>(
   kind: StreamKind<S>,
   judge: keyof typeof judges,
 ): Tally {

@@ -2,19 +2,40 @@
  * What the judges leave out or do otherwise than processors do. QEMU's TCG (7.2, target/i386/tcg) leaves out much: a stream that
  * meets one of its rules says nothing about the core. Bochs (2.7) is taken at its word but for a few places.
  */
-import { LONG } from "./long-tables.ts";
+import { LONG, LONG_SELECTORS } from "./long-tables.ts";
 import type { Dump } from "./system-judges.ts";
 
-/** A field of a dump as a number; -1 where the processor was shut down. */
+/** A field of a dump as a number; NaN where a kind of dumps has no such field. */
 type Field = (name: string) => number;
+
+/** What a rule may look at beside the two dumps. */
+interface Case {
+  /** Names of the fields that differ. */
+  readonly differing: readonly string[];
+  /** Names of the fields whose lower 32 bits differ. */
+  readonly differingBelow: readonly string[];
+  /** The stream's bytes from where the core ended; empty where that is outside of it. */
+  readonly instruction: readonly number[];
+}
 
 export interface Rule {
   readonly name: string;
-  /** Whether the rule explains the difference between the core's dump and TCG's. */
-  readonly applies: (here: Field, there: Field) => boolean;
+  /** Whether the rule explains the difference between the core's dump and the judge's. */
+  readonly applies: (here: Field, there: Field, about: Case) => boolean;
 }
 
-const RF = 0x10000;
+/** A stream's code, and the offset in its segment that it begins at. */
+export interface StreamCode {
+  readonly code: readonly number[];
+  /** Sixty-four-bit streams have `rip`, in hex. */
+  readonly rip?: string;
+  readonly eip?: number;
+}
+
+const RF = 0x10000,
+  VM = 0x20000,
+  VIF_VIP = 0x180000,
+  IOPL = 0x3000;
 const GP = 13,
   SS = 12,
   UD = 6,
@@ -50,7 +71,68 @@ export const tcgRules: readonly Rule[] = [
   },
 ];
 
+const flagsOf = (field: Field): number => {
+  const flags = field("rflags");
+  return Number.isNaN(flags) ? field("eflags") : flags;
+};
+/** VIF and VIP both set at CPL 3, which virtual-8086 mode is. */
+const virtualInterruptWaits = (field: Field): boolean =>
+  (flagsOf(field) & VIF_VIP) === VIF_VIP && ((field("cs") & 3) === 3 || (flagsOf(field) & VM) !== 0);
+/** Whether a breakpoint of DR7 is enabled for instructions, with a length. */
+function hasLongBreakpoint(dr7: number): boolean {
+  return [0, 1, 2, 3].some((n) => {
+    const condition = (dr7 >>> (16 + 4 * n)) & 15;
+    return ((dr7 >>> (2 * n)) & 3) !== 0 && (condition & 3) === 0 && condition !== 0;
+  });
+}
+const compatibilityCode: ReadonlySet<number> = new Set(
+  [LONG_SELECTORS.code32, LONG_SELECTORS.code16, LONG_SELECTORS.userCode32, LONG_SELECTORS.userCode16].map(
+    (selector) => selector & ~3,
+  ),
+);
+const withoutPrefixes = (code: readonly number[]): readonly number[] =>
+  code.slice(code.findIndex((byte) => ![0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67].includes(byte)));
+
 export const bochsRules: readonly Rule[] = [
+  {
+    name: "ARPL that faults and would not write: Bochs says that it writes; a Xeon reads first, and writes when it raises the RPL (tried natively)",
+    applies: (here, there, { instruction }) =>
+      here("vector") === PF &&
+      there("vector") === PF &&
+      (here("error") ^ there("error")) === 2 &&
+      withoutPrefixes(instruction)[0] === 0x63,
+  },
+  {
+    name: "VIF and VIP both set at CPL 3 (SDM 3A §20.3.2): Bochs does not look in 64-bit code, and whatever IOPL says (against §2.3)",
+    applies: (here, there) =>
+      (here("vector") === GP && here("error") === 0 && virtualInterruptWaits(here)) ||
+      (there("vector") === GP && virtualInterruptWaits(there) && (flagsOf(there) & IOPL) === IOPL),
+  },
+  {
+    name: "an instruction breakpoint that has a length: undefined (SDM 3B §17.2.4); Bochs takes the length, the core does not",
+    applies: (here, there) =>
+      (here("vector") === DB || there("vector") === DB) &&
+      (hasLongBreakpoint(here("dr7")) || hasLongBreakpoint(there("dr7"))),
+  },
+  {
+    name: "SGDT and SIDT that fault at the base: whether the limit is written is not said",
+    applies: (here, there, { instruction, differing }) => {
+      const [escape, opcode, modrm] = withoutPrefixes(instruction);
+      return (
+        [PF, AC].includes(here("vector")) &&
+        here("vector") === there("vector") &&
+        differing.every((name) => name === "memory") &&
+        escape === 0x0f &&
+        opcode === 1 &&
+        (modrm! & 0x30) === 0
+      );
+    },
+  },
+  {
+    name: "upper halves of registers that compatibility mode writes to are undefined (SDM 1 §3.4.1.1)",
+    applies: (here, _there, { differingBelow }) =>
+      compatibilityCode.has(here("cs") & ~3) && differingBelow.length === 0,
+  },
   {
     name: "SYSCALL whose mask clears TF: Bochs traps all the same, at the first instruction behind it",
     applies: (here, there) =>
@@ -86,12 +168,32 @@ const loose = new Set(["tables", "memory", "dr6"]);
 const reader =
   (fields: readonly string[], dump: Dump): Field =>
   (name) =>
-    Number.parseInt(dump[fields.indexOf(name)] ?? "-1", 16);
+    Number.parseInt(dump[fields.indexOf(name)] ?? "", 16);
+
+/** What rules ask about a difference. */
+function caseOf(fields: readonly string[], here: Dump, there: Dump, stream: StreamCode): Case {
+  const differing = fields.filter((_name, k) => here[k] !== there[k]);
+  const low = (dump: Dump, name: string): number =>
+    Number.parseInt((dump[fields.indexOf(name)] ?? "").slice(-8), 16);
+  const ended = Number.parseInt(here[fields.findIndex((name) => name === "rip" || name === "eip")] ?? "", 16),
+    begun = stream.rip === undefined ? (stream.eip ?? NaN) : Number.parseInt(stream.rip, 16);
+  return {
+    differing,
+    differingBelow: differing.filter((name) => low(here, name) !== low(there, name)),
+    instruction: ended >= begun ? stream.code.slice(ended - begun) : [],
+  };
+}
 
 /** The rule that explains a difference from Bochs, if one does. */
-export function bochsRule(fields: readonly string[], here: Dump, there: Dump): string | undefined {
+export function bochsRule(
+  fields: readonly string[],
+  here: Dump,
+  there: Dump,
+  stream: StreamCode,
+): string | undefined {
   const [a, b] = [reader(fields, here), reader(fields, there)];
-  return bochsRules.find(({ applies }) => applies(a, b))?.name;
+  const about = caseOf(fields, here, there, stream);
+  return bochsRules.find(({ applies }) => applies(a, b, about))?.name;
 }
 
 /** Differences that TCG's word counts for; the rule that explains them otherwise. */
@@ -99,6 +201,7 @@ export function tcgDifferences(
   fields: readonly string[],
   here: Dump,
   there: Dump,
+  stream: StreamCode,
 ): { differences: string[]; rule?: string } {
   const [a, b] = [reader(fields, here), reader(fields, there)];
   const differences = fields.flatMap((name, k) => {
@@ -107,6 +210,7 @@ export function tcgDifferences(
     return [`${name} ${here[k]} not ${there[k]}`];
   });
   if (differences.length === 0) return { differences };
-  const rule = tcgRules.find(({ applies }) => applies(a, b));
+  const about = caseOf(fields, here, there, stream),
+    rule = tcgRules.find(({ applies }) => applies(a, b, about));
   return rule ? { differences: [], rule: rule.name } : { differences };
 }

@@ -3,7 +3,7 @@ import { coreState, minutesOf, type Tally } from "./cpu.ts";
 import { type Dump, type Judge, runHere, type SystemRom } from "./system-judges.ts";
 import type { Plan } from "./system-plan.ts";
 import { differences } from "./system-vectors.ts";
-import { bochsRule, tcgDifferences } from "./judge-rules.ts";
+import { bochsRule, type StreamCode, tcgDifferences } from "./judge-rules.ts";
 import { Chance } from "./values.ts";
 
 const BATCH = 1000;
@@ -41,24 +41,25 @@ export interface SystemOptions<S> {
 }
 
 /** What the judge's word is worth: Bochs' counts in full, TCG's outside what it leaves out. */
-function compare<S>(
+function compare<S extends StreamCode>(
   rom: SystemRom<S>,
   judge: Judge,
+  stream: S,
   here: Dump | undefined,
   there: Dump | undefined,
 ): Result {
   if (!judge.isPartial) {
     const found = differences(rom, here, there);
-    const rule = found.length > 0 && here && there ? bochsRule(rom.fields, here, there) : undefined;
+    const rule = found.length > 0 && here && there ? bochsRule(rom.fields, here, there, stream) : undefined;
     return { expected: there, ...(rule === undefined ? { differences: found } : { differences: [], rule }) };
   }
   // Without limits and checks a stream runs on where a processor shuts down.
   if (!here || !there) return { expected: there, differences: [], rule: "only one of the two shut down" };
-  return { expected: there, ...tcgDifferences(rom.fields, here, there) };
+  return { expected: there, ...tcgDifferences(rom.fields, here, there, stream) };
 }
 
 /** Runs all streams on both machines. A stream in which one of them hangs cuts its ROM short: the rest runs in another. */
-function compareAll<S>(rom: SystemRom<S>, judge: Judge, streams: readonly S[]): Result[] {
+function compareAll<S extends StreamCode>(rom: SystemRom<S>, judge: Judge, streams: readonly S[]): Result[] {
   const results: Result[] = [];
   while (results.length < streams.length) {
     const rest = streams.slice(results.length),
@@ -69,13 +70,13 @@ function compareAll<S>(rom: SystemRom<S>, judge: Judge, streams: readonly S[]): 
     const last = (dumps: ReadonlyMap<number, Dump>, ended: boolean): number =>
       ended ? rest.length : Math.max(-1, ...dumps.keys()) + 2;
     const reached = Math.min(rest.length, last(a, here.ended), last(b, there.ended));
-    for (let n = 0; n < reached; n++) results.push(compare(rom, judge, a.get(n), b.get(n)));
+    for (let n = 0; n < reached; n++) results.push(compare(rom, judge, rest[n]!, a.get(n), b.get(n)));
   }
   return results;
 }
 
 /** Leaves out steps as long as a difference stays. */
-function shrink<S>({ kind, judge }: SystemOptions<S>, plan: Plan<S>): Plan<S> {
+function shrink<S extends StreamCode>({ kind, judge }: SystemOptions<S>, plan: Plan<S>): Plan<S> {
   let smallest = plan;
   for (;;) {
     if (smallest.steps.length < 2) return smallest;
@@ -95,7 +96,7 @@ function shrink<S>({ kind, judge }: SystemOptions<S>, plan: Plan<S>): Plan<S> {
 }
 
 /** Streams are numbered like those of user mode. Throws where the judge cannot be had. */
-export function fuzzSystem<S>(options: SystemOptions<S>): Tally {
+export function fuzzSystem<S extends StreamCode>(options: SystemOptions<S>): Tally {
   const { seed, minutes, first, kind, judge } = options;
   const started = performance.now(),
     state = coreState(),

@@ -53,7 +53,7 @@ export function segmented(number: u32, offset: u64, bytes: u32, writes: bool): u
   return load<u64>(load<u16>(u, 8)) + (load<u64>(load<u16>(u, 10)) << <u64>load<u8>(u, 12)) + load<u64>(u, 16);
 }
 
-/** Executes a K_ADDRESS_SEGMENT uop; false after a fault. */
+/** Executes a K_ADDRESS_SEGMENT uop; false after a fault. An operand of no bytes is not checked. */
 export function addressStep(u: usize): bool {
   const what = <u32>load<u8>(u, 29), bytes = load<u32>(u, 24);
   let offset = wideLinear(u);
@@ -63,7 +63,7 @@ export function addressStep(u: usize): bool {
   const number = segmentOf(u);
   if (!(what & ADDRESS_NO_SEGMENT)) {
     if (!(what & ADDRESS_LONG)) {
-      if (!checkSegment(number, offset, bytes, (what & ADDRESS_WRITES) != 0)) return false;
+      if (bytes && !checkSegment(number, offset, bytes, (what & ADDRESS_WRITES) != 0)) return false;
       offset = (offset + load<u64>(SEGMENTS + (<usize>number << 5), SEG_BASE)) & 0xffffffff;
     } else offset += load<u64>(SEGMENTS + (<usize>number << 5), SEG_BASE);
   }

@@ -1,8 +1,8 @@
-import { DB, raise } from "./fault";
+import { DB, GP, raise } from "./fault";
 import { withdrawBudget } from "./control";
 import { CS, DEBUGCTL, DR, MODE, RFLAGS, RIP, SEG_BASE } from "./layout";
 import { clearWatchHits, watchHits } from "./mmu";
-import { FLAG_RF, MODE_64, MODE_TRACE } from "./mode";
+import { FLAG_RF, MODE_64, MODE_TRACE, virtualInterruptDue } from "./mode";
 
 /**
  * Debug exceptions around one instruction in trace mode (SDM 3B §17.2, §17.3): instruction breakpoints are faults before it,
@@ -36,13 +36,14 @@ export let stepSwallowed: bool = false;
 export function swallowStep(): void { stepSwallowed = true; }
 
 /**
- * Before an instruction: true when an instruction breakpoint has raised #DB. RF lets one pass, and is used up. After a load of
- * SS (`held`) there is none, and what the load itself hit stays pending (SDM 3A §6.8.3).
+ * Before an instruction: true when an instruction breakpoint has raised #DB, or a virtual interrupt #GP. RF lets a breakpoint pass,
+ * and is used up. After a load of SS (`held`) there is none, and what the load itself hit stays pending (SDM 3A §6.8.3).
  */
 export function instructionBreak(held: bool): bool {
   stepSwallowed = false;
   if (held) return false;
   clearWatchHits();
+  if (virtualInterruptDue()) { raise(GP, 0); return true; }
   const flags = load<u64>(RFLAGS);
   if (flags & FLAG_RF) { store<u64>(RFLAGS, flags & ~FLAG_RF); return false; }
   const control = <u32>load<u64>(DR7);

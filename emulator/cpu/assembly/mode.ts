@@ -1,5 +1,5 @@
 import {
-  CPL, CR0, CS, DR, DS, EFER, ES, MODE, RFLAGS, SEG_ATTRIBUTES, SEG_BASE, SEG_LIMIT, SS,
+  CPL, CR0, CR4, CS, DR, DS, EFER, ES, MODE, RFLAGS, SEG_ATTRIBUTES, SEG_BASE, SEG_LIMIT, SS,
 } from "./layout";
 import { selectBank } from "./memory";
 import { closeSmapWindow } from "./mmu";
@@ -70,6 +70,16 @@ export function setCpl(cpl: u32): void {
   selectBank(cpl);
 }
 
+/**
+ * Whether both VIF and VIP are set at the beginning of an instruction to which they count: it is #GP(0), so that the monitor
+ * delivers the interrupt that waits (SDM 3A §2.3, §20.3.2, §20.4). IRET, SYSRET and task switches can bring that about.
+ */
+export function virtualInterruptDue(): bool {
+  const flags = load<u64>(RFLAGS), both = FLAG_VIF | FLAG_VIP;
+  if ((flags & both) != both || load<u32>(CPL) != 3 || iopl() == 3) return false;
+  return (load<u64>(CR4) & (flags & FLAG_VM ? CR4_VME : CR4_PVI)) != 0;
+}
+
 /** Recomputes the mode word and selects the TLB bank. */
 export function updateMode(): void {
   const cr0 = load<u64>(CR0), flags = load<u64>(RFLAGS), cpl = load<u32>(CPL), code = <u32>load<u16>(CS, SEG_ATTRIBUTES);
@@ -83,7 +93,7 @@ export function updateMode(): void {
     if (flat(CS, 0x9a, 0x9a) && flat(SS, 0x92, 0x9e) && flat(DS, 0x92, 0x9e) && flat(ES, 0x92, 0x9e)) mode |= MODE_FLAT;
   }
   // DR7.L0 to G3.
-  if ((flags & FLAG_TF) || (load<u64>(DR, 56) & 0xff)) mode |= MODE_TRACE;
+  if ((flags & FLAG_TF) || (load<u64>(DR, 56) & 0xff) || virtualInterruptDue()) mode |= MODE_TRACE;
   store<u32>(MODE, mode);
   closeSmapWindow();
   selectBank(cpl);

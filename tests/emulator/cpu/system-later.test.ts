@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { RunExit } from "../../../emulator/cpu/core.ts";
-import { LegacyRig } from "./system-legacy-rig.ts";
-import { at, noCore, place, Rig } from "./system-rig.ts";
+import { legacy, LegacyRig } from "./system-legacy-rig.ts";
+import { at, noCore, place, Rig, selector } from "./system-rig.ts";
 
 /** What came to system mode late: PCIDs, MONITOR and MWAIT, x2APIC; and single steps through a repeated string instruction. */
 const GP = 13,
@@ -237,6 +237,36 @@ describe.skipIf(noCore)("virtual-8086 mode extensions (SDM 3A §20.3)", () => {
     expect(runVirtual(rig, "680202 9d f4", VM | VIP)).toBe(GP);
     expect(rig.stack(2)[1]).toBe(0x43);
   });
+  test("give #GP before an instruction that finds VIF and VIP both set, which IRET can set", () => {
+    const rig = new LegacyRig();
+    // NOP; HLT.
+    expect(runVirtual(rig, "90 f4", VM | VIP | Number(VIF))).toBe(GP);
+    expect(rig.stack(2)).toEqual([0, 0x40]);
+    expect(BigInt(rig.stack(4)[3]!)).toBe(BigInt(VM | VIP) | VIF | 0x10000n);
+    // With an IOPL of 3 the two do not count: HLT is what faults.
+    expect(runVirtual(rig, "90 f4", VM | VIP | Number(VIF) | 0x3000)).toBe(GP);
+    expect(rig.stack(2)).toEqual([0, 0x41]);
+  });
+  test.each([
+    ["IRETQ", "48cf", 1n, GP],
+    ["IRETQ without CR4.PVI", "48cf", 0n, UD],
+    ["SYSRET", "480f07", 1n, GP],
+    ["SYSRET without CR4.PVI", "480f07", 0n, UD],
+  ])("%s to CPL 3 with VIF and VIP (SDM 3A §20.4)", (_name, code, pvi, vector) => {
+    const rig = new Rig(),
+      flags = 2n | VIF | BigInt(VIP);
+    rig.setState(place.cr4, 0x6b0n | (pvi << 1n));
+    rig.setState(place.star, (BigInt(selector.user32) << 48n) | (BigInt(selector.code) << 32n));
+    rig.bytes(at.user, "0f0b");
+    const frame = [BigInt(at.user), BigInt(selector.user), flags, BigInt(at.userStack)];
+    for (const [n, value] of [...frame, BigInt(selector.userData)].entries())
+      rig.write64(at.kernelStack - 0x40 + 8 * n, value);
+    rig.set("rsp", BigInt(at.kernelStack - 0x40));
+    rig.set("rcx", BigInt(at.user));
+    rig.set("r11", flags);
+    expect(rig.run(code, { keep: true }).vector).toBe(vector);
+    expect(rig.frame(vector === GP)).toMatchObject({ rip: BigInt(at.user), rflags: flags | 0x10000n });
+  });
   test("are not there without CR4.VME", () => {
     const rig = new LegacyRig();
     rig.bytes(CODE, "fb");
@@ -246,6 +276,15 @@ describe.skipIf(noCore)("virtual-8086 mode extensions (SDM 3A §20.3)", () => {
     expect(rig.run("cf", { keep: true }).vector).toBe(GP);
     expect(rig.stack(2)[1]).toBe(0x40);
   });
+});
+
+test.skipIf(noCore)("INVLPG looks at no limit, and takes a null segment (SDM 3C §27.2.1)", () => {
+  const rig = new LegacyRig();
+  rig.setSegment(4, legacy.data16, 0x93, 0n, 0xff);
+  rig.setSegment(5, 0, 0);
+  // INVLPG FS:[1000h]; INVLPG GS:[0]; MOV EAX, FS:[1000h].
+  expect(rig.run("64 0f013d 00100000 65 0f013d 00000000 64 a1 00100000 f4", { keep: true }).vector).toBe(GP);
+  expect(rig.stack(2)).toEqual([0, at.code + 16]);
 });
 
 test.skipIf(noCore)("in x2APIC mode the registers' page answers nothing (SDM 3A §10.12.2)", () => {
