@@ -141,7 +141,8 @@ const memorySizes: Record<string, number> = {
   z: 0xf1,
   y: 0xf2,
   p: 0xf3,
-  a: 0xf4,
+  // The lower bound of BOUND's two.
+  a: 0xf0,
   s: 0xf5,
   e: 0xf6,
   f: 0xf7,

@@ -751,9 +751,7 @@ export class StreamMaker {
       // a waiting #MF and a segment's limit.
       do target = this.#target(size, aligned ? Math.max(16, size) : 1, form.stores);
       while (
-        (form.kind === "mmx" ||
-          // The second bound of BOUND wraps at 64 KiB on a Xeon; here both are one operand.
-          (this.#bits === 16 && (form.kind === "x87" || form.mnemonic === "BOUND"))) &&
+        (form.kind === "mmx" || (this.#bits === 16 && form.kind === "x87")) &&
         !this.#isSafe(target, size)
       );
       if (form.stores && size > 8) this.#partial = [target.toString(16), size];

@@ -217,7 +217,6 @@ function memoryBytes(): u32 {
     case 0xf1: return v == 8 ? 4 : v;
     case 0xf2: return prefixBits & PREFIX_REX_W ? 8 : 4;
     case 0xf3: return v + 2;
-    case 0xf4: return v * 2;
     case 0xf5: return mode & MODE_64 ? 10 : 6;
     // x87 environment and state.
     case 0xf6: return v == 2 ? 14 : 28;

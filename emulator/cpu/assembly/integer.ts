@@ -5,7 +5,7 @@ import { BR, DE, fault, GP, raise, UD } from "./fault";
 import {
   AF, arithmetic, carry, CF, changeArithmetic, condition, DF_FLAG, OP_SUB, PF_FLAG, remember, setArithmetic, SF, wide, ZF,
 } from "./flags";
-import { RAX, RBX, RDX, RFLAGS } from "./layout";
+import { RAX, RBX, RDX, RFLAGS, SEG_BASE, SEGMENTS } from "./layout";
 import { commit, readable, rmReadable, storable, writable } from "./memory";
 import { mode64 } from "./mode";
 import { has } from "./model";
@@ -310,10 +310,15 @@ export function aad(u: usize): void {
   store<u16>(RAX, <u16>al);
   setArithmetic(resultFlags(al));
 }
+/** The two bounds are operands of their own: the address of the upper one wraps by itself (tried on a Xeon). */
 export function bound<T>(u: usize): void {
-  const p = readable<T>(linear(u));
+  const address = linear(u), p = readable<T>(address);
   if (!p) return;
-  const low = signed<T>(load<T>(p)), q = readable<T>(linear(u) + sizeof<T>());
+  const low = signed<T>(load<T>(p)), number = segmentOf(u);
+  const offset = (address - load<u64>(SEGMENTS + (<usize>number << 5), SEG_BASE) + sizeof<T>()) & addressMask(u);
+  const upper = segmented(number, offset, sizeof<T>(), false);
+  if (fault) return;
+  const q = readable<T>(upper);
   if (!q) return;
   const value = signed<T>(load<T>(reg(u)));
   if (value < low || value > signed<T>(load<T>(q))) raise(BR, 0);

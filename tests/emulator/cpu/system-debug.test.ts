@@ -99,3 +99,20 @@ test.skipIf(noCore)("the T bit of a task's TSS traps before its first instructio
     if (bit) expect(rig.stack(1)).toEqual([0x18000]);
   }
 });
+
+describe.skipIf(noCore)("DR6", () => {
+  test("forgets at a #DB what was hit before, and keeps the rest (SDM 3B §17.2.3)", () => {
+    const rig = new Rig();
+    rig.setState(DR6, 0xffff_2ff9n);
+    expect(rig.run("90 f4", { rflags: TF }).vector).toBe(DB);
+    expect(rig.state(DR6)).toBe(0xffff_6ff0n);
+  });
+  test("tells of the data breakpoint that an exception's frame hit, before its handler's first instruction", () => {
+    const rig = new Rig();
+    // DR1 is enabled for stores of eight bytes, where SS goes.
+    rig.setState(place.dr + 8, BigInt(at.kernelStack - 8));
+    rig.setState(DR7, 0x90_0404n);
+    expect(rig.run("0f0b").vector).toBe(DB);
+    expect([rig.frame(false).rip, rig.state(DR6) & 15n]).toEqual([BigInt(at.handlers + 6 * 16), 2n]);
+  });
+});
