@@ -379,7 +379,9 @@ export class Machine {
     if (loaded.value.bits === 64 && !models[processor].features.includes("lm"))
       return fail({ code: "unsupported", feature: `64-bit Linux on a processor ${processor}` });
     enterKernel(this.#cpu, loaded.value);
-    this.#board.localApic.enterVirtualWireMode();
+    // Virtual wire mode, as firmware leaves it; without a local APIC the 8259 pair has the INTR pin itself.
+    if (models[processor].features.includes("apic")) this.#board.localApic.enterVirtualWireMode();
+    else this.#board.writeApicBase(0);
     this.#clock.start();
     this.#wants = "run";
     return ok(null);

@@ -8,6 +8,7 @@ import {
 } from "../../../emulator/machine/machine.ts";
 import { ok, type Failure, type Outcome } from "../../../emulator/protocol/failure.ts";
 import type { Stall } from "../../../emulator/protocol/machine-messages.ts";
+import { models } from "../../../emulator/cpu/models.ts";
 import { ProcessorName } from "../../../emulator/protocol/processor.ts";
 import type { BlockDevice } from "../../../emulator/storage/block-device.ts";
 import { GuestProgram } from "../../support/guest-program.ts";
@@ -190,6 +191,18 @@ describe.skipIf(!core)(`a machine (${CORE} is built)`, () => {
     for (const processor of ProcessorName.options) {
       const { end, said } = await boot({ kernel: program.kernel32 }, { processor });
       expect([await end, said()], processor).toEqual([{ reason: "power-off" }, "0U"]);
+    }
+  });
+
+  test("a local APIC answers where the processor has one", async () => {
+    // mov eax, [FEE00030h]; and al, 7Fh; mov edx, 3F8h; out dx, al: the APIC's version.
+    const program = new GuestProgram()
+      .raw(0xa1, 0x30, 0, 0xe0, 0xfe, 0x24, 0x7f, 0xba, 0xf8, 3, 0, 0, 0xee)
+      .powerOff();
+    for (const processor of ProcessorName.options) {
+      const { end, said } = await boot({ kernel: program.kernel32 }, { processor });
+      expect(await end).toEqual({ reason: "power-off" });
+      expect(said().charCodeAt(0), processor).toBe(models[processor].features.includes("apic") ? 0x14 : 0x7f);
     }
   });
 
