@@ -54,6 +54,8 @@ export function reasonWords(reason: FlowRow["reason"]): string {
       return "the cloud cannot reach this host";
     case "no-udp":
       return "UDP needs a relay, and this site has none";
+    case "no-relay":
+      return "the relay does not answer";
     case "name-not-found":
       return "there is no such name";
     case "refused":

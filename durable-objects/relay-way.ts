@@ -1,7 +1,8 @@
 import type { Outlet } from "./gateway/carrier.ts";
-import type { Destination, Egress, FlowSink, Outflow, Refused } from "./gateway/flow.ts";
+import type { Destination, Egress, FlowSink, Outflow } from "./gateway/flow.ts";
 import { LateFlow } from "./gateway/late-flow.ts";
 import { MuxClient } from "./gateway/mux-client.ts";
+import { noRelay } from "./gateway/relay-stream.ts";
 import { WispClient } from "./gateway/wisp-client.ts";
 import { TCP_MUX } from "#protocol/tcp-mux.ts";
 
@@ -60,7 +61,7 @@ export class RelayWay implements Egress {
         gone();
       },
     };
-    const client = isWisp ? new WispClient(outlet) : new MuxClient(outlet, Date.now);
+    const client = isWisp ? new WispClient(outlet, Date.now) : new MuxClient(outlet, Date.now);
     let isGone = false;
     const gone = (): void => {
       if (isGone) return;
@@ -71,7 +72,7 @@ export class RelayWay implements Egress {
     };
     let idleSinceMs = Date.now();
     const looking = setInterval(() => {
-      if (client instanceof MuxClient) client.onTime();
+      client.onTime();
       if (client.streamCount > 0) idleSinceMs = Date.now();
       if (Date.now() - idleSinceMs >= IDLE_MS) outlet.close(1000, "idle");
     }, LOOK_MS);
@@ -99,12 +100,6 @@ export class RelayWay implements Egress {
     }
   }
 }
-
-const noRelay: Refused = {
-  refusal: "unreachable",
-  code: "unreachable",
-  sentence: "The operator's relay does not answer.",
-};
 
 /** A socket that is closing takes nothing. */
 const isOpen = (socket: WebSocket): boolean => socket.readyState === WebSocket.OPEN;

@@ -29,6 +29,7 @@ export interface Refused {
 /** What a connection tells the one who dialled. After `onRefused`, `onBroken`, or both ends, it says no more. */
 export interface FlowSink {
   onOpen(): void;
+  /** A relay says it late, after `onOpen`. */
   onRefused(why: Refused): void;
   /** At most as many bytes as were granted; the array belongs to the sink. */
   onBytes(bytes: Uint8Array): void;

@@ -155,8 +155,7 @@ class GuardedFlow implements Outflow, FlowSink {
   onRefused(why: Refused): void {
     if (this.#isOver) return;
     // A relay says late that its dial has failed.
-    if (this.#isOpen) return this.onBroken();
-    this.#admission?.onDialled(why);
+    if (!this.#isOpen) this.#admission?.onDialled(why);
     this.#end("reset");
     this.#sink.onRefused(why);
   }

@@ -6,16 +6,22 @@ import {
   tcpMuxErrors,
 } from "#protocol/tcp-mux.ts";
 import type { Outlet } from "./carrier.ts";
-import type { Destination, Egress, FlowSink, Outflow, Refused } from "./flow.ts";
+import type { Destination, Egress, FlowSink, Outflow } from "./flow.ts";
 import { Pacer } from "./pacer.ts";
-import { type Held, type RelayBounds, RelayStream, relayBounds } from "./relay-stream.ts";
+import {
+  type Held,
+  type RelayBounds,
+  RelayStream,
+  noRelay,
+  relayBounds,
+  relayIsSilent,
+} from "./relay-stream.ts";
 
 const DATA_BYTES = 64 * 1024;
 /** The relay's PING has not been answered for so long: the stream for which most waits is cut, before the relay gives all up. */
 const LATE_MS = 5000;
-/** A relay that has said nothing for so long is asked by PING, and after the second span it is taken for gone. */
+/** A relay that has said nothing for so long is asked by PING, and when it says nothing for as long again it is taken for gone. */
 const QUIET_MS = 15_000;
-const GONE_MS = 30_000;
 
 interface Waiting {
   readonly bytes: Uint8Array;
@@ -40,6 +46,9 @@ export class MuxClient implements Egress {
   /** Since when a PING waits for its answer. */
   #lateSinceMs: number | undefined;
   #heardMs: number;
+  /** Since when a relay that has been quiet for long is known to have been asked. */
+  #askedMs: number | undefined;
+  #isSilent = false;
   #isClosed = false;
 
   constructor(outlet: Outlet, now: () => number, bounds: RelayBounds = relayBounds) {
@@ -62,7 +71,7 @@ export class MuxClient implements Egress {
     }
     void Promise.resolve().then(() => {
       if (this.#streams.has(id)) sink.onOpen();
-      else if (this.#isClosed) sink.onRefused(gone);
+      else if (this.#isClosed) sink.onRefused(noRelay);
     });
     return {
       write: (bytes) => this.#write(id, bytes),
@@ -116,6 +125,7 @@ export class MuxClient implements Egress {
 
   onMessage(message: Uint8Array | string): void {
     this.#heardMs = this.#now();
+    this.#askedMs = undefined;
     const { frames, close } = this.#parser.push(message);
     for (const frame of frames) this.#onFrame(frame);
     if (!close) return;
@@ -150,19 +160,19 @@ export class MuxClient implements Egress {
     }
   }
 
-  /** Whether a PING of the relay waits for the streams to have room. Then `onTime` is wanted now and then. */
-  get isLate(): boolean {
-    return this.#lateSinceMs !== undefined;
-  }
   /** Wanted every second or so while there are streams. */
   onTime(): void {
     this.#answer();
-    const quietMs = this.#now() - this.#heardMs;
-    if (this.#isClosed || this.#streams.size === 0 || quietMs < QUIET_MS) return;
-    if (quietMs >= GONE_MS) {
+    const now = this.#now();
+    if (this.#isClosed || this.#streams.size === 0 || now - this.#heardMs < QUIET_MS) return;
+    if (this.#askedMs === undefined) {
+      this.#askedMs = now;
+      if (this.#pacer.ask(now, true)) this.#outlet.send(encodeTcpMux.ping(new Uint8Array(4)));
+    } else if (now - this.#askedMs >= QUIET_MS) {
+      this.#isSilent = true;
       this.#outlet.close(tcpMuxCloses.internal, "the relay does not answer");
       this.onClosed();
-    } else if (this.#pacer.ask(this.#now(), true)) this.#outlet.send(encodeTcpMux.ping(new Uint8Array(4)));
+    }
   }
 
   /** PONG when the streams have room: the relay's pace is ours. */
@@ -210,13 +220,8 @@ export class MuxClient implements Egress {
     this.#pongs = [];
     for (const stream of streams) {
       stream.drop();
-      stream.sink.onBroken();
+      if (this.#isSilent) stream.sink.onRefused(relayIsSilent);
+      else stream.sink.onBroken();
     }
   }
 }
-
-const gone: Refused = {
-  refusal: "unreachable",
-  code: "unreachable",
-  sentence: "The relay cannot be reached.",
-};

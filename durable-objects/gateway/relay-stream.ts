@@ -1,4 +1,9 @@
-import type { FlowSink } from "./flow.ts";
+import type { FlowSink, Refused } from "./flow.ts";
+
+const no = (sentence: string): Refused => ({ refusal: "unreachable", code: "no-relay", sentence });
+export const noRelay = no("The operator's relay does not answer.");
+/** For connections that were there when it fell silent. */
+export const relayIsSilent = no("The operator's relay has stopped answering.");
 
 /** How much of what came from a relay may wait: neither protocol lets a client hold one stream without the others. */
 export interface RelayBounds {

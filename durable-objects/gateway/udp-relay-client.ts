@@ -11,6 +11,7 @@ import type { Endpoint } from "../net/world.ts";
 import type { Outlet } from "./carrier.ts";
 import type { DatagramSink, NamedEndpoint, OpenDatagrams, Refused } from "./flow.ts";
 import { Pacer } from "./pacer.ts";
+import { noRelay } from "./relay-stream.ts";
 
 /** A port without traffic for so long is free again: as long as the relay keeps its own. */
 const IDLE_MS = 60_000;
@@ -281,7 +282,7 @@ export class UdpRelayClient {
     this.#askedAtMs = undefined;
     this.#isReady = false;
     this.#pacer = undefined;
-    if (this.#early.length > 0) this.#fail(away);
+    if (this.#early.length > 0) this.#fail(noRelay);
   }
 }
 
@@ -289,9 +290,4 @@ const full: Refused = {
   refusal: "prohibited",
   code: "too-many-flows",
   sentence: "Too many UDP conversations are open.",
-};
-const away: Refused = {
-  refusal: "unreachable",
-  code: "unreachable",
-  sentence: "The operator's relay does not answer.",
 };

@@ -1,9 +1,28 @@
 import { decodeWisp, encodeWisp, wispCloseReasons } from "#protocol/wisp.ts";
 import type { Outlet } from "./carrier.ts";
 import type { Destination, Egress, FlowSink, Outflow, Refused } from "./flow.ts";
-import { type Held, type RelayBounds, RelayStream, relayBounds } from "./relay-stream.ts";
+import {
+  type Held,
+  type RelayBounds,
+  RelayStream,
+  noRelay,
+  relayBounds,
+  relayIsSilent,
+} from "./relay-stream.ts";
 
 const PACKET_BYTES = 16 * 1024;
+/** A server's first word is how much credit there is; one that has not said it by then is none. */
+const GREETING_MS = 10_000;
+/** A server that has said nothing since it was asked for something, or for so long at all, is asked for what it must refuse: */
+const ASKED_MS = 10_000;
+const QUIET_MS = 60_000;
+/** and when that has no answer either, it is taken for gone. */
+const ANSWER_MS = 20_000;
+/**
+ * Wisp has no PING, and a connection that was made has no answer either. But no host may open a connection to the broadcast
+ * address (RFC 9293 §3.9.2.3, MUST-46; RFC 919), so that CLOSE comes at once, and nothing of it gets into the world.
+ */
+const NOWHERE = { host: "255.255.255.255", port: 9 } as const;
 
 interface Stream {
   readonly id: number;
@@ -14,20 +33,33 @@ interface Stream {
   isFinished: boolean;
 }
 
-/** Wisp version 1, the client's end: an egress through a relay. A dial that fails arrives as a broken connection. */
+/**
+ * Wisp version 1, the client's end: an egress through a relay. The protocol has no answer to CONNECT, so a connection counts
+ * as open at once; a failed dial arrives later.
+ */
 export class WispClient implements Egress {
   readonly #outlet: Outlet;
   readonly #bounds: RelayBounds;
+  readonly #now: () => number;
   readonly #streams = new Map<number, Stream>();
   readonly #held: Held = { bytes: 0 };
   #next = 1;
   /** Credit of a new stream; 0 until the server has said it. */
   #buffer = 0;
+  #isGreeted = false;
+  /** When the server last said anything, and the first thing that it was asked since. */
+  #heardMs: number;
+  #askedMs: number | undefined;
+  /** When it was asked for what it must refuse. */
+  #probedMs: number | undefined;
+  #isSilent = false;
   #isClosed = false;
 
-  constructor(outlet: Outlet, bounds: RelayBounds = relayBounds) {
+  constructor(outlet: Outlet, now: () => number, bounds: RelayBounds = relayBounds) {
     this.#outlet = outlet;
+    this.#now = now;
     this.#bounds = bounds;
+    this.#heardMs = now();
   }
 
   get streamCount(): number {
@@ -39,15 +71,19 @@ export class WispClient implements Egress {
     const relay = new RelayStream(sink, this.#bounds.streamBytes, this.#held);
     const stream: Stream = { id, relay, credit: this.#buffer, waiting: [], isFinished: false };
     if (!this.#isClosed) {
+      // While there was nothing to say it was not silent.
+      if (this.#streams.size === 0 && this.#isGreeted) this.#heardMs = this.#now();
+      this.#askedMs ??= this.#now();
       this.#streams.set(id, stream);
       this.#outlet.send(encodeWisp.connect(id, "tcp", host, port));
     }
     void Promise.resolve().then(() => {
       if (this.#streams.has(id)) sink.onOpen();
-      else if (this.#isClosed) sink.onRefused(refusedBy(wispCloseReasons.networkError));
+      else if (this.#isClosed) sink.onRefused(noRelay);
     });
     return {
       write: (bytes) => {
+        this.#askedMs ??= this.#now();
         for (let at = 0; at < bytes.length; at += PACKET_BYTES)
           stream.waiting.push(bytes.subarray(at, at + PACKET_BYTES));
         this.#drain(stream);
@@ -75,6 +111,9 @@ export class WispClient implements Egress {
   }
 
   onMessage(message: Uint8Array | string): void {
+    this.#heardMs = this.#now();
+    this.#askedMs = undefined;
+    this.#probedMs = undefined;
     if (typeof message === "string") return;
     const packet = decodeWisp(message);
     if (!packet.ok) return;
@@ -91,6 +130,35 @@ export class WispClient implements Egress {
     } else if (value.type === "close") this.#end(stream, value.reason);
   }
 
+  /** Wanted every second or so while there are streams. */
+  onTime(): void {
+    if (this.#isClosed || this.#streams.size === 0) return;
+    const now = this.#now();
+    const isOver = (sinceMs: number | undefined, ms: number) => sinceMs !== undefined && now - sinceMs >= ms;
+    if (!this.#isGreeted) {
+      if (isOver(this.#heardMs, GREETING_MS)) this.#giveUp();
+      return;
+    }
+    if (isOver(this.#probedMs, ANSWER_MS)) return this.#giveUp();
+    if (this.#probedMs !== undefined) return;
+    // What waits for credit is a question that has not been answered.
+    if (this.#askedMs === undefined && this.#isAnyWaiting) this.#askedMs = this.#heardMs;
+    if (!isOver(this.#askedMs, ASKED_MS) && !isOver(this.#heardMs, QUIET_MS)) return;
+    this.#probedMs = now;
+    this.#outlet.send(encodeWisp.connect(this.#next++, "tcp", NOWHERE.host, NOWHERE.port));
+  }
+
+  get #isAnyWaiting(): boolean {
+    for (const { waiting } of this.#streams.values()) if (waiting.length > 0) return true;
+    return false;
+  }
+
+  #giveUp(): void {
+    this.#isSilent = true;
+    this.#outlet.close(1000, "no answer");
+    this.onClosed();
+  }
+
   /** The stream for which most waits. */
   #slowest(first: Stream): Stream {
     let most = first;
@@ -105,6 +173,7 @@ export class WispClient implements Egress {
   }
 
   #begin(packets: number): void {
+    this.#isGreeted = true;
     this.#buffer = packets;
     for (const stream of this.#streams.values()) {
       stream.credit = packets;
@@ -127,7 +196,8 @@ export class WispClient implements Egress {
     this.#streams.clear();
     for (const { relay } of streams) {
       relay.drop();
-      relay.sink.onBroken();
+      if (this.#isSilent) relay.sink.onRefused(relayIsSilent);
+      else relay.sink.onBroken();
     }
   }
 }

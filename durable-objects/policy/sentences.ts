@@ -16,6 +16,7 @@ const sentences: Readonly<Record<RefusalCode, string>> = {
   "platform-port": "Mail servers (port 25) cannot be reached from here.",
   "platform-address": "This host is behind Cloudflare, which can only be reached through a relay.",
   "no-udp": "Only DNS and NTP work over UDP here.",
+  "no-relay": "The operator's relay does not answer.",
   "name-not-found": "The name has no address.",
   refused: "The host refused the connection.",
   unreachable: "The host cannot be reached.",

@@ -5,11 +5,10 @@ import type {
   FlowSink,
   OpenDatagrams,
   Outflow,
-  Refused,
 } from "../../durable-objects/gateway/flow.ts";
 import { LateFlow } from "../../durable-objects/gateway/late-flow.ts";
 import { MuxClient } from "../../durable-objects/gateway/mux-client.ts";
-import type { RelayBounds } from "../../durable-objects/gateway/relay-stream.ts";
+import { type RelayBounds, noRelay } from "../../durable-objects/gateway/relay-stream.ts";
 import { WispClient } from "../../durable-objects/gateway/wisp-client.ts";
 import type { Failure } from "../protocol/failure.ts";
 import { TCP_MUX } from "../protocol/tcp-mux.ts";
@@ -29,7 +28,8 @@ const BOUNDS: RelayBounds = {
   lateBytes: 16 * 2 ** 20,
   totalBytes: 128 * 2 ** 20,
 };
-const LATE_LOOK_MS = 1000;
+/** How often the client is looked after while there are connections: a relay that is silent wakes nobody. */
+const LOOK_MS = 1000;
 
 export interface RelayHost {
   readonly clock: Clock;
@@ -100,9 +100,11 @@ export class RelayWay implements PageWay, Egress {
 
   dial(to: Destination, sink: FlowSink): Outflow {
     const flow = new LateFlow();
-    if (this.#client) flow.attach(this.#client.dial(to, sink));
-    else if (this.#waiting.length < MAX_WAITING) this.#waiting.push({ to, sink, flow });
-    else void Promise.resolve().then(() => sink.onRefused(gone));
+    if (this.#client) {
+      flow.attach(this.#client.dial(to, sink));
+      this.#lookLater();
+    } else if (this.#waiting.length < MAX_WAITING) this.#waiting.push({ to, sink, flow });
+    else void Promise.resolve().then(() => sink.onRefused(noRelay));
     return flow;
   }
 
@@ -132,13 +134,12 @@ export class RelayWay implements PageWay, Egress {
     });
     socket.addEventListener(
       "open",
-      current(() => this.#onOpen(socket)),
+      current(() => this.#onOpen(socket, () => lost({}))),
     );
     socket.addEventListener(
       "message",
       current(({ data }) => {
         this.#client?.onMessage(data instanceof ArrayBuffer ? new Uint8Array(data) : "");
-        this.#lookLater();
       }),
     );
     socket.addEventListener("close", lost);
@@ -146,32 +147,32 @@ export class RelayWay implements PageWay, Egress {
     this.#cancelTimer = this.#host.clock.after(OPEN_TIMEOUT_MS, () => lost({}));
   }
 
-  #onOpen(socket: Socket): void {
+  /** `lose`: the client has given the relay up, which would answer no close either. */
+  #onOpen(socket: Socket, lose: () => void): void {
     this.#cancelTimer?.();
     this.#retryMs = FIRST_RETRY_MS;
     this.#hasBeenOnline = true;
     const outlet: Outlet = {
       send: (message) => socket.send(message as Uint8Array<ArrayBuffer>),
-      close: (code) => socket.close(code),
+      close: lose,
     };
     this.#client =
       this.#protocol === "tcp-mux"
         ? new MuxClient(outlet, () => this.#host.clock.nowMs(), BOUNDS)
-        : new WispClient(outlet, BOUNDS);
+        : new WispClient(outlet, () => this.#host.clock.nowMs(), BOUNDS);
     this.#tell("online");
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const { to, sink, flow } of waiting) flow.attach(this.#client.dial(to, sink));
+    this.#lookLater();
   }
 
-  /** A relay that is kept waiting says no more, so that no message of its own would wake its client. */
   #lookLater(): void {
-    const client = this.#client;
-    if (this.#isLooking || !(client instanceof MuxClient) || !client.isLate) return;
+    if (this.#isLooking || !this.#client || this.#client.streamCount === 0) return;
     this.#isLooking = true;
-    this.#host.clock.after(LATE_LOOK_MS, () => {
+    this.#host.clock.after(LOOK_MS, () => {
       this.#isLooking = false;
-      client.onTime();
+      this.#client?.onTime();
       this.#lookLater();
     });
   }
@@ -191,7 +192,7 @@ export class RelayWay implements PageWay, Egress {
     this.#waiting = [];
     for (const { sink, flow } of waiting) {
       flow.attach(null);
-      sink.onRefused(gone);
+      sink.onRefused(noRelay);
     }
   }
 
@@ -206,9 +207,3 @@ export class RelayWay implements PageWay, Egress {
     client?.onClosed();
   }
 }
-
-const gone: Refused = {
-  refusal: "unreachable",
-  code: "unreachable",
-  sentence: "The relay does not answer.",
-};

@@ -25,6 +25,7 @@ export const refusalCodes = [
   "platform-port",
   "platform-address",
   "no-udp",
+  "no-relay",
   "name-not-found",
   "refused",
   "unreachable",

@@ -1,11 +1,16 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { networkInterfaces } from "node:os";
 import { client as wispClient } from "@mercuryworkshop/wisp-js/client";
+import * as wispServer from "@mercuryworkshop/wisp-js/server";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { TcpMuxParser, encodeTcpMux } from "#protocol/tcp-mux.ts";
 import { decodeRelayDatagram, encodeRelayDatagram } from "#protocol/udp-relay.ts";
+import { decodeWisp } from "#protocol/wisp.ts";
+import { WispClient } from "../../durable-objects/gateway/wisp-client.ts";
 import { type Relay, startRelay } from "../../infra/relay/relay.ts";
 import { mintRelayToken } from "../../worker/relay-token.ts";
 import {
@@ -226,6 +231,43 @@ describe("the relay", () => {
     expect(error.message).toContain("401");
     await expect(startRelay({ port: 0, host: "0.0.0.0", token: "", env })).rejects.toThrow("token");
   });
+
+  test.each(["this relay", "the reference server"])(
+    "what a Wisp client asks a silent server for is refused by %s at once",
+    async (which) => {
+      const open = await startRelay({ port: 0, host: "127.0.0.1", token: "", env });
+      wispServer.logging.set_level(wispServer.logging.NONE);
+      Object.assign(wispServer.server.options, { allow_private_ips: true, allow_loopback_ips: true });
+      const other = createServer().on("upgrade", (...upgrade) => wispServer.server.routeRequest(...upgrade));
+      await once(other.listen(0, "127.0.0.1"), "listening");
+      const { port } = other.address() as AddressInfo;
+      const url = which === "this relay" ? open.url : `ws://127.0.0.1:${port}`;
+      const socket = new WebSocket(`${url}/wisp/`);
+      let nowMs = 0;
+      const answers: unknown[] = [];
+      const outlet = { send: (message: Uint8Array | string) => socket.send(message), close: () => {} };
+      const client = new WispClient(outlet, () => nowMs);
+      socket.on("message", (message: Buffer) => {
+        client.onMessage(new Uint8Array(message));
+        const said = decodeWisp(new Uint8Array(message));
+        if (said.ok) answers.push(said.value);
+      });
+      await once(socket, "open");
+      const sink = { onOpen() {}, onRefused() {}, onBytes() {}, onEnd() {}, onBroken() {}, onWritten() {} };
+      client.dial({ host: "127.0.0.1", port: servers.echo.port }, sink);
+      await expect.poll(() => answers, { timeout: 20_000 }).toMatchObject([{ type: "continue", stream: 0 }]);
+      // As if nothing had been heard for a minute: the connection stays, what is asked for does not.
+      nowMs = 60_000;
+      client.onTime();
+      await expect
+        .poll(() => answers.at(-1), { timeout: 20_000 })
+        .toMatchObject({ type: "close", stream: 2 });
+      expect(client.streamCount).toBe(1);
+      socket.terminate();
+      other.close();
+      await open.close();
+    },
+  );
 
   test.each([1, 2])("the reference client of Wisp, version %i", async (version) => {
     // Its URL ends with a slash, so it cannot carry a token: this relay asks for none.

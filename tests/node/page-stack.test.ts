@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { WebSocket } from "ws";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { realClock } from "../../emulator/network/clock.ts";
+import { type Clock, realClock } from "../../emulator/network/clock.ts";
 import { enterSession } from "../../emulator/network/gateway.ts";
 import { pageDns } from "../../emulator/network/page-dns.ts";
 import { FetchWay } from "../../emulator/network/page-fetch.ts";
@@ -23,6 +23,7 @@ import {
 } from "../support/loopback.ts";
 import { largeLan } from "../../durable-objects/net/lan.ts";
 import { startRelay } from "../../infra/relay/relay.ts";
+import { startCuttingProxy } from "../support/cutting-proxy.ts";
 import { GuestDatagrams, udpEcho } from "../support/guest-datagrams.ts";
 import { NetGuest } from "../support/net-guest.ts";
 import { tunnelSite } from "../support/tunnel-site.ts";
@@ -103,10 +104,14 @@ function plug(way: PageWay, resolve: (message: Uint8Array) => Promise<Uint8Array
 const nobody = (): Promise<null> => Promise.resolve(null);
 const openSocket = (url: string, protocols: string[]): Socket =>
   new WebSocket(url, protocols, { perMessageDeflate: false }) as unknown as Socket;
-function relay(kind: "tcp-mux" | "wisp"): RelayWay {
-  const url = new URL(kind === "wisp" ? "/wisp/" : "/tcp-mux", site.url);
+function relay(
+  kind: "tcp-mux" | "wisp",
+  origin: string | URL = site.url,
+  clock: Clock = realClock,
+): RelayWay {
+  const url = new URL(kind === "wisp" ? "/wisp/" : "/tcp-mux", origin);
   url.protocol = "ws:";
-  return new RelayWay({ clock: realClock, openSocket, enter: nobody }, kind, url.href);
+  return new RelayWay({ clock, openSocket, enter: nobody }, kind, url.href);
 }
 
 describe.each(["tcp-mux", "wisp"] as const)("through %s", (kind) => {
@@ -119,6 +124,33 @@ describe.each(["tcp-mux", "wisp"] as const)("through %s", (kind) => {
     expect(Buffer.concat(connection.pieces).toString()).toBe("hello");
     connection.abort();
     expect(notices[0]).toMatchObject({ type: "flow-opened", egress: "relay", port: servers.echo.port });
+  });
+
+  test("a relay that freezes is given up: a sentence, a new socket, and the next connection works", async () => {
+    const env = { VIRGA_EGRESS: "open-loopback", VIRGA_AUDIT: "off" };
+    const far = await startRelay({ port: 0, host: "127.0.0.1", token: "", env });
+    const wire = await startCuttingProxy(far.url.replace(/^ws/, "http"));
+    // Only while it is frozen does time run faster than the machine.
+    let ahead = 0;
+    const clock = { ...realClock, nowMs: () => realClock.nowMs() + ahead };
+    const { guest, state, states, notices } = plug(relay(kind, wire.url, clock), nobody);
+    await state("online");
+    const connection = guest.connect("127.0.0.1", servers.echo.port);
+    await connection.write(Buffer.from("hello"));
+    while (connection.receivedBytes < 5) await connection.change();
+    expect(wire.freezeSockets()).toBe(1);
+    await connection.write(Buffer.from("are you there?"));
+    const hurry = setInterval(() => (ahead += 5000), 100);
+    await expect(connection.whole()).rejects.toThrow("reset");
+    clearInterval(hurry);
+    await expect
+      .poll(() => notices.filter(({ type }) => type === "flow-refused"))
+      .toMatchObject([{ code: "no-relay", problem: "The operator's relay has stopped answering." }]);
+    await state("reconnecting");
+    await expect.poll(() => states.at(-1), { timeout: 60_000 }).toBe("online");
+    expect(sha256(await guest.connect("127.0.0.1", servers.source.port).whole())).toBe(sha256(file));
+    await wire.close();
+    await far.close();
   });
 
   test("eight megabytes down, every byte as it was", async () => {

@@ -109,6 +109,6 @@ describe.each([
       udp.send(4000, "127.0.0.1", echo.port, "x");
       expect(await udp.next()).toEqual({ icmp: "port", toPort: echo.port });
       const refused = flowsOf(tunnel).find(({ type }) => type === "flow-refused");
-      expect(refused).toMatchObject({ code: "unreachable", problem: expect.stringContaining("relay") });
+      expect(refused).toMatchObject({ code: "no-relay", problem: expect.stringContaining("relay") });
     }));
 });

@@ -17,6 +17,8 @@ export interface CuttingProxy {
   cut(): void;
   /** Breaks off the WebSockets that are open, and answers how many; new ones may be opened at once. */
   cutSockets(): number;
+  /** Nothing more goes through the WebSockets that are open, and they stay open; answers how many. */
+  freezeSockets(): number;
   /** Payload of WebSockets from the site so far, frames' heads included. */
   readonly socketBytes: number;
   readonly isCut: boolean;
@@ -31,8 +33,13 @@ export interface Changes {
   readonly page?: (html: string) => string;
 }
 
+interface Joined {
+  readonly far: Socket;
+  readonly near: Duplex;
+}
+
 /** Opens the same upgrade at the target and joins the two connections. */
-function joinUpgrade(target: URL, { url, method, rawHeaders }: IncomingMessage, near: Duplex): Socket {
+function joinUpgrade(target: URL, { url, method, rawHeaders }: IncomingMessage, near: Duplex): Joined {
   const far = connect(Number(target.port), target.hostname);
   const lines = [`${method} ${url} HTTP/1.1`];
   for (let at = 0; at < rawHeaders.length; at += 2) lines.push(`${rawHeaders[at]}: ${rawHeaders[at + 1]}`);
@@ -44,7 +51,7 @@ function joinUpgrade(target: URL, { url, method, rawHeaders }: IncomingMessage, 
     near.destroy();
   };
   for (const side of [near, far]) side.on("error", end).on("close", end);
-  return far;
+  return { far, near };
 }
 
 /** Forwards HTTP to `target`, an origin like `http://localhost:8787`. */
@@ -77,20 +84,28 @@ export async function startCuttingProxy(target: string, changes: Changes = {}): 
     incoming.pipe(onward);
     return undefined;
   });
-  const sockets = new Set<Socket>();
+  const sockets = new Set<Joined>();
   let socketBytes = 0;
   server.on("upgrade", (incoming: IncomingMessage, near: Duplex) => {
     if (isCut) return void near.destroy();
-    const far = joinUpgrade(new URL(target), incoming, near);
-    sockets.add(far);
+    const joined = joinUpgrade(new URL(target), incoming, near);
+    const { far } = joined;
+    sockets.add(joined);
     far.on("data", (piece: Buffer) => (socketBytes += piece.length));
-    far.on("close", () => sockets.delete(far));
+    far.on("close", () => sockets.delete(joined));
     return undefined;
   });
   const cutSockets = (): number => {
     const count = sockets.size;
-    for (const socket of sockets) socket.destroy();
+    for (const { far } of sockets) far.destroy();
     return count;
+  };
+  const freezeSockets = (): number => {
+    for (const { far, near } of sockets) {
+      far.unpipe(near).pause();
+      near.unpipe(far).pause();
+    }
+    return sockets.size;
   };
   await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
   return {
@@ -101,6 +116,7 @@ export async function startCuttingProxy(target: string, changes: Changes = {}): 
       cutSockets();
     },
     cutSockets,
+    freezeSockets,
     get socketBytes() {
       return socketBytes;
     },

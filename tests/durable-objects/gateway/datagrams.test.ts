@@ -79,7 +79,7 @@ describe("the client's end of a relay's /udp", () => {
     clock.now += 10_000;
     client.onTime();
     expect([heard.kinds, counts().closes]).toEqual([["refused"], 1]);
-    expect(door.send(guest(), world(), bytes("x"))?.code).toBe("unreachable");
+    expect(door.send(guest(), world(), bytes("x"))?.code).toBe("no-relay");
     clock.now += 5000;
     expect(door.send(guest(), world(), bytes("x"))).toBeNull();
     expect(counts().connects).toBe(2);

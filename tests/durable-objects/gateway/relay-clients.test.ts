@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodeTcpMux } from "#protocol/tcp-mux.ts";
 import { decodeWisp, encodeWisp } from "#protocol/wisp.ts";
-import type { FlowSink } from "../../../durable-objects/gateway/flow.ts";
+import type { FlowSink, Refused } from "../../../durable-objects/gateway/flow.ts";
 import { HttpFlow, nextRequest } from "../../../durable-objects/gateway/http-flow.ts";
 import { MuxClient } from "../../../durable-objects/gateway/mux-client.ts";
 import { WispClient } from "../../../durable-objects/gateway/wisp-client.ts";
@@ -14,8 +14,8 @@ class Told implements FlowSink {
   onOpen(): void {
     this.words.push("open");
   }
-  onRefused(): void {
-    this.words.push("refused");
+  onRefused({ code }: Refused): void {
+    this.words.push(code);
   }
   onBytes(bytes: Uint8Array): void {
     this.pieces.push(bytes);
@@ -44,7 +44,7 @@ const settle = (): Promise<void> => Promise.resolve();
 describe("Wisp's client", () => {
   test("a stream that nobody reads is kept to its bound, then closed, and the others go on", async () => {
     const [outlet, slow, other] = [new Sent(), new Told(), new Told()];
-    const client = new WispClient(outlet, bounds);
+    const client = new WispClient(outlet, () => 0, bounds);
     client.onMessage(encodeWisp.continue(0, 8));
     client.dial(to, slow);
     client.dial(to, other).grant(1000);
@@ -61,7 +61,7 @@ describe("Wisp's client", () => {
 
   test("when all streams together hold too much, the one that holds most is closed", async () => {
     const [outlet, slowest, slow] = [new Sent(), new Told(), new Told()];
-    const client = new WispClient(outlet, bounds);
+    const client = new WispClient(outlet, () => 0, bounds);
     client.onMessage(encodeWisp.continue(0, 8));
     client.dial(to, slowest);
     client.dial(to, slow);
@@ -75,18 +75,100 @@ describe("Wisp's client", () => {
     client.onMessage(encodeWisp.data(2, new Uint8Array(399)));
     expect(client.streamCount).toBe(1);
   });
+
+  describe("a server that is silent", () => {
+    async function rig() {
+      const [outlet, told] = [new Sent(), new Told()];
+      const time = { nowMs: 0 };
+      const client = new WispClient(outlet, () => time.nowMs, bounds);
+      const at = (nowMs: number): void => {
+        time.nowMs = nowMs;
+        client.onTime();
+      };
+      const flow = client.dial(to, told);
+      await settle();
+      return { outlet, told, client, flow, at };
+    }
+    const probe = (stream: number) => encodeWisp.connect(stream, "tcp", "255.255.255.255", 9);
+
+    test("one that never says how much credit there is, is none after 10 s", async () => {
+      const { told, client, at } = await rig();
+      at(9999);
+      expect(told.words).toEqual(["open"]);
+      at(10_000);
+      expect([told.words, client.streamCount]).toEqual([["open", "no-relay"], 0]);
+    });
+
+    test("is asked 10 s after a question, and given up when that has no answer for 20 s", async () => {
+      const { outlet, told, client, flow, at } = await rig();
+      client.onMessage(encodeWisp.continue(0, 8));
+      at(1000);
+      flow.write(new Uint8Array(5));
+      const sent = outlet.messages.length;
+      at(10_999);
+      expect(outlet.messages).toHaveLength(sent);
+      at(11_000);
+      at(12_000);
+      expect(outlet.messages.slice(sent)).toEqual([probe(2)]);
+      at(30_999);
+      expect(told.words).toEqual(["open"]);
+      at(31_000);
+      expect([told.words, client.streamCount]).toEqual([["open", "no-relay"], 0]);
+    });
+
+    test("any word of it is an answer; then it is left alone for a minute", async () => {
+      const { outlet, told, client, flow, at } = await rig();
+      client.onMessage(encodeWisp.continue(0, 8));
+      flow.write(new Uint8Array(5));
+      at(10_000);
+      const sent = outlet.messages.length;
+      client.onMessage(encodeWisp.close(2, "blocked"));
+      at(69_999);
+      expect(outlet.messages).toHaveLength(sent);
+      at(70_000);
+      expect(outlet.messages.slice(sent)).toEqual([probe(3)]);
+      expect(told.words).toEqual(["open"]);
+    });
+
+    test("is asked again and again while something waits for credit", async () => {
+      const { outlet, told, client, flow, at } = await rig();
+      client.onMessage(encodeWisp.continue(0, 1));
+      flow.write(new Uint8Array(5));
+      flow.write(new Uint8Array(5));
+      for (const nowMs of [10_000, 20_000, 30_000]) {
+        at(nowMs);
+        const asked = decodeWisp(outlet.messages.at(-1)!);
+        expect(asked).toMatchObject({ value: { type: "connect", host: "255.255.255.255" } });
+        client.onMessage(encodeWisp.close(asked.ok ? asked.value.stream : 0, "unreachable"));
+      }
+      at(40_000);
+      at(60_000);
+      expect(told.words).toEqual(["open", "no-relay"]);
+    });
+
+    test("the time without connections does not count", async () => {
+      const { outlet, client, flow, at } = await rig();
+      client.onMessage(encodeWisp.continue(0, 8));
+      flow.abort();
+      at(1_000_000);
+      client.dial(to, new Told());
+      const sent = outlet.messages.length;
+      at(1_009_999);
+      expect(outlet.messages).toHaveLength(sent);
+    });
+  });
 });
 
 test.each([
   ["tcp-mux", () => new MuxClient(new Sent(), () => 0, bounds)],
-  ["wisp", () => new WispClient(new Sent(), bounds)],
+  ["wisp", () => new WispClient(new Sent(), () => 0, bounds)],
 ])("%s: a dial after the socket is gone is refused, not forgotten", async (_, make) => {
   const client = make();
   client.onClosed();
   const told = new Told();
   client.dial(to, told);
   await settle();
-  expect([told.words, client.streamCount]).toEqual([["refused"], 0]);
+  expect([told.words, client.streamCount]).toEqual([["no-relay"], 0]);
 });
 
 describe("aero-tcp-mux-v1's client", () => {
@@ -99,7 +181,7 @@ describe("aero-tcp-mux-v1's client", () => {
     client.onMessage(encodeTcpMux.data(1, new Uint8Array(101)));
     const sent = outlet.messages.length;
     client.onMessage(encodeTcpMux.ping(Uint8Array.of(1, 2, 3, 4)));
-    expect([client.isLate, outlet.messages.length]).toEqual([true, sent]);
+    expect(outlet.messages).toHaveLength(sent);
     nowMs = 4999;
     client.onTime();
     expect(outlet.messages).toHaveLength(sent);
@@ -110,7 +192,6 @@ describe("aero-tcp-mux-v1's client", () => {
       encodeTcpMux.close(1, "rst"),
       encodeTcpMux.pong(Uint8Array.of(1, 2, 3, 4)),
     ]);
-    expect(client.isLate).toBe(false);
   });
 
   test("a relay that falls silent is asked, and after 30 s it is gone", async () => {
@@ -129,12 +210,15 @@ describe("aero-tcp-mux-v1's client", () => {
     expect(outlet.messages.slice(sent)).toEqual([encodeTcpMux.ping(new Uint8Array(4))]);
     // Any word of it begins the count anew.
     client.onMessage(encodeTcpMux.pong(new Uint8Array(4)));
-    nowMs = 44_999;
+    // It is asked however late somebody looks.
+    nowMs = 60_000;
+    client.onTime();
+    nowMs = 74_999;
     client.onTime();
     expect(told.words).toEqual(["open"]);
-    nowMs = 45_000;
+    nowMs = 75_000;
     client.onTime();
-    expect([told.words, client.streamCount]).toEqual([["open", "broken"], 0]);
+    expect([told.words, client.streamCount]).toEqual([["open", "no-relay"], 0]);
   });
 
   test("a PING is answered as soon as there is room", async () => {
@@ -182,7 +266,7 @@ test("any messages of a relay: the clients never throw and keep no more than the
     fc.asyncProperty(messages, async ([forMux, forWisp]) => {
       const clients = [
         [new MuxClient(new Sent(), () => 0, bounds), forMux],
-        [new WispClient(new Sent(), bounds), forWisp],
+        [new WispClient(new Sent(), () => 0, bounds), forWisp],
       ] as const;
       for (const [client, given] of clients) {
         const told = [new Told(), new Told()];
