@@ -2,7 +2,7 @@
  * What the judges leave out or do otherwise than processors do. QEMU's TCG (7.2, target/i386/tcg) leaves out much: a stream that
  * meets one of its rules says nothing about the core. Bochs (2.7) is taken at its word but for a few places.
  */
-import { LONG, LONG_SELECTORS } from "./long-tables.ts";
+import { LONG, LONG_AND_BIG, LONG_SELECTORS } from "./long-tables.ts";
 import type { Dump } from "./system-judges.ts";
 
 /** A field of a dump as a number; NaN where a kind of dumps has no such field. */
@@ -10,6 +10,8 @@ type Field = (name: string) => number;
 
 /** What a rule may look at beside the two dumps. */
 interface Case {
+  /** A field's value here and there. */
+  readonly values: (name: string) => readonly [bigint, bigint];
   /** Names of the fields that differ. */
   readonly differing: readonly string[];
   /** Names of the fields whose lower 32 bits differ. */
@@ -18,6 +20,8 @@ interface Case {
   readonly instruction: readonly number[];
   /** The bytes before it. */
   readonly before: readonly number[];
+  /** As `instruction`, from where the judge ended. */
+  readonly instructionThere: readonly number[];
 }
 
 export interface Rule {
@@ -38,6 +42,7 @@ const RF = 0x10000,
   VM = 0x20000,
   VIF_VIP = 0x180000,
   IOPL = 0x3000;
+const ARITHMETIC = 0x8d5;
 const GP = 13,
   SS = 12,
   UD = 6,
@@ -46,6 +51,27 @@ const GP = 13,
   DB = 1,
   DE = 0;
 
+const withoutPrefixes = (code: readonly number[]): readonly number[] =>
+  code.slice(
+    code.findIndex((byte) => ![0x26, 0x2e, 0x36, 0x3e, 0x48, 0x64, 0x65, 0x66, 0x67].includes(byte)),
+  );
+/** RETF, IRET, CALL far. */
+const isFarTransfer = ([opcode, modrm]: readonly number[]): boolean =>
+  [0xca, 0xcb, 0xcf, 0x9a].includes(opcode!) || (opcode === 0xff && (modrm! & 0x38) === 0x18);
+
+const flagsOf = (field: Field): number => {
+  const flags = field("rflags");
+  return Number.isNaN(flags) ? field("eflags") : flags;
+};
+/** VIF and VIP both set at CPL 3, which virtual-8086 mode is. */
+const virtualInterruptWaits = (field: Field): boolean =>
+  (flagsOf(field) & VIF_VIP) === VIF_VIP && ((field("cs") & 3) === 3 || (flagsOf(field) & VM) !== 0);
+/** Whether the one has ones from bit 0 up where the other has zeros, in a byte or more. */
+function zerosForOnes(here: bigint, there: bigint): boolean {
+  const mask = here ^ there;
+  return [0xffn, 0xffffn, 0xffff_ffffn, 0xffff_ffff_ffff_ffffn].includes(mask) && (here & mask) === mask;
+}
+
 export const tcgRules: readonly Rule[] = [
   {
     name: "segment limits, rights and null selectors of data accesses, and non-canonical addresses: no #GP(0), no #SS(0)",
@@ -53,9 +79,88 @@ export const tcgRules: readonly Rule[] = [
   },
   { name: "LOCK where it may not stand: no #UD", applies: (here) => here("vector") === UD },
   {
-    name: "an instruction that reads and writes faults as a read",
+    name: "an instruction that reads and writes faults as a read; a reserved bit is reported without P",
+    applies: (here, there) => {
+      const difference = here("error") ^ there("error");
+      return (
+        here("vector") === PF &&
+        there("vector") === PF &&
+        (difference & ~3) === 0 &&
+        ((difference & 1) === 0 || (here("error") & 8) !== 0)
+      );
+    },
+  },
+  {
+    name: "what far transfers of CPL 3 do with their stack is done as the kernel, which SMAP forbids",
+    applies: (_here, there, { instructionThere }) =>
+      there("vector") === PF &&
+      (there("error") & 4) === 0 &&
+      (there("cs") & 3) === 3 &&
+      isFarTransfer(withoutPrefixes(instructionThere)),
+  },
+  {
+    name: "SYSCALL loses the arithmetic flags: LSTAR leads to an INT 20h at once",
+    applies: (here, there, { differing }) =>
+      (here("rip") === LONG.entry || here("rip") === LONG.entry + 2) &&
+      differing.every((name) => name === "rflags") &&
+      ((here("rflags") ^ there("rflags")) & ~(ARITHMETIC | RF)) === 0,
+  },
+  {
+    name: "66h before a near branch cuts RIP to 16 bits, as on AMD's processors",
     applies: (here, there) =>
-      here("vector") === PF && there("vector") === PF && (here("error") ^ there("error")) === 2,
+      here("rip") > 0xffff &&
+      there("rip") <= 0xffff &&
+      there("vector") === PF &&
+      there("cr2") === there("rip"),
+  },
+  {
+    name: "ports and memory that no machine has read as zeros",
+    applies: (_here, _there, { differing, values }) =>
+      differing.length === 1 && /^[re]/.test(differing[0]!) && zerosForOnes(...values(differing[0]!)),
+  },
+  {
+    name: "CR4.PVI and CR4.VME do nothing, and VIF and VIP cannot be set",
+    applies: (here, there, { differing, instructionThere }) =>
+      ((here("cr4") & 3) !== 0 &&
+        there("vector") === GP &&
+        [0xfa, 0xfb, 0x9c, 0x9d, 0xcd, 0xcf].includes(withoutPrefixes(instructionThere)[0]!)) ||
+      (differing.every((name) => name.endsWith("flags")) &&
+        ((flagsOf(here) ^ flagsOf(there)) & ~(RF | VIF_VIP)) === 0) ||
+      virtualInterruptWaits(here),
+  },
+  {
+    name: "LAR and LSL take descriptors of 286 systems in long mode, and clear the bits of LAR that are undefined",
+    applies: (here, there, { differing, before }) =>
+      before.some((byte, n) => byte === 0x0f && [2, 3].includes(before[n + 1]!)) &&
+      differing.every((name) => name === "rax" || name === "rflags") &&
+      (differing.length === 1 || ((here("rflags") ^ there("rflags")) & ~(ARITHMETIC | RF)) === 0),
+  },
+  {
+    name: "IRET enters virtual-8086 mode in long mode too",
+    applies: (here, there) => here("vector") === GP && (there("rflags") & VM) !== 0,
+  },
+  {
+    name: "CLFLUSH does nothing",
+    applies: (here, _there, { instruction }) => {
+      const [escape, opcode, modrm] = withoutPrefixes(instruction);
+      return here("vector") === PF && escape === 0x0f && opcode === 0xae && (modrm! & 0x38) === 0x38;
+    },
+  },
+  {
+    name: "which of two pages, or of two operands, faults first",
+    applies: (here, there, { differing }) =>
+      here("vector") === PF &&
+      there("vector") === PF &&
+      differing.every((name) => name === "error" || name === "cr2"),
+  },
+  {
+    name: "a code segment with both L and D set",
+    applies: (here) => here("vector") === GP && here("error") === LONG_AND_BIG,
+  },
+  {
+    name: "INT n of a vector that has an error code leaves none, and shifts the dump: its last field is what earlier streams left",
+    applies: (here, _there, { differing }) =>
+      here("rip") < 0x100 && differing.every((name) => name === "ss" || name.startsWith("above")),
   },
   {
     name: "data and I/O breakpoints, and single steps into and out of virtual-8086 mode",
@@ -73,13 +178,6 @@ export const tcgRules: readonly Rule[] = [
   },
 ];
 
-const flagsOf = (field: Field): number => {
-  const flags = field("rflags");
-  return Number.isNaN(flags) ? field("eflags") : flags;
-};
-/** VIF and VIP both set at CPL 3, which virtual-8086 mode is. */
-const virtualInterruptWaits = (field: Field): boolean =>
-  (flagsOf(field) & VIF_VIP) === VIF_VIP && ((field("cs") & 3) === 3 || (flagsOf(field) & VM) !== 0);
 /** Whether a breakpoint of DR7 is enabled for instructions, with a length. */
 function hasLongBreakpoint(dr7: number): boolean {
   return [0, 1, 2, 3].some((n) => {
@@ -92,9 +190,6 @@ const compatibilityCode: ReadonlySet<number> = new Set(
     (selector) => selector & ~3,
   ),
 );
-const withoutPrefixes = (code: readonly number[]): readonly number[] =>
-  code.slice(code.findIndex((byte) => ![0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67].includes(byte)));
-
 /** Whether an IRETQ takes a null SS from the five PUSH that stand before it. */
 function pushedNullStack(instruction: readonly number[], before: readonly number[]): boolean {
   const [push, low, ...rest] = before.slice(-25);
@@ -199,18 +294,29 @@ const reader =
     Number.parseInt(dump[fields.indexOf(name)] ?? "", 16);
 
 /** What rules ask about a difference. */
-function caseOf(fields: readonly string[], here: Dump, there: Dump, stream: StreamCode): Case {
-  const differing = fields.filter((_name, k) => here[k] !== there[k]);
+function caseOf(
+  fields: readonly string[],
+  here: Dump,
+  there: Dump,
+  stream: StreamCode,
+  differing: readonly string[] = fields.filter((_name, k) => here[k] !== there[k]),
+): Case {
   const low = (dump: Dump, name: string): number =>
     Number.parseInt((dump[fields.indexOf(name)] ?? "").slice(-8), 16);
-  const ended = Number.parseInt(here[fields.findIndex((name) => name === "rip" || name === "eip")] ?? "", 16),
-    begun = stream.rip === undefined ? (stream.eip ?? NaN) : Number.parseInt(stream.rip, 16),
-    isInside = ended >= begun && ended < begun + stream.code.length;
+  const pointer = fields.findIndex((name) => name === "rip" || name === "eip"),
+    begun = stream.rip === undefined ? (stream.eip ?? NaN) : Number.parseInt(stream.rip, 16);
+  const from = (dump: Dump): number => {
+    const offset = Number.parseInt(dump[pointer] ?? "", 16) - begun;
+    return offset >= 0 && offset < stream.code.length ? offset : stream.code.length;
+  };
+  const value = (dump: Dump, name: string): bigint => BigInt(`0x${dump[fields.indexOf(name)] ?? "0"}`);
   return {
+    values: (name) => [value(here, name), value(there, name)],
     differing,
     differingBelow: differing.filter((name) => low(here, name) !== low(there, name)),
-    instruction: isInside ? stream.code.slice(ended - begun) : [],
-    before: isInside ? stream.code.slice(0, ended - begun) : [],
+    instruction: stream.code.slice(from(here)),
+    before: stream.code.slice(0, from(here)),
+    instructionThere: stream.code.slice(from(there)),
   };
 }
 
@@ -234,13 +340,17 @@ export function tcgDifferences(
   stream: StreamCode,
 ): { differences: string[]; rule?: string } {
   const [a, b] = [reader(fields, here), reader(fields, there)];
-  const differences = fields.flatMap((name, k) => {
-    if (here[k] === there[k] || loose.has(name)) return [];
-    if (name.endsWith("flags") && ((a(name) ^ b(name)) & ~RF) === 0) return [];
-    return [`${name} ${here[k]} not ${there[k]}`];
-  });
+  const differing = fields.filter(
+    (name, k) =>
+      here[k] !== there[k] &&
+      !loose.has(name) &&
+      !(name.endsWith("flags") && ((a(name) ^ b(name)) & ~RF) === 0),
+  );
+  const told = (name: string): string =>
+    `${name} ${here[fields.indexOf(name)]} not ${there[fields.indexOf(name)]}`;
+  const differences = differing.map(told);
   if (differences.length === 0) return { differences };
-  const about = caseOf(fields, here, there, stream),
+  const about = caseOf(fields, here, there, stream, differing),
     rule = tcgRules.find(({ applies }) => applies(a, b, about));
   return rule ? { differences: [], rule: rule.name } : { differences };
 }

@@ -36,6 +36,8 @@ export const LONG_SELECTORS = {
   code16: 0x58,
   userCode16: 0x63,
 } as const;
+/** A code segment that sets both bits, which none may. */
+export const LONG_AND_BIG = 0x68;
 const NON_CANONICAL = 0x8000_0000_1234n;
 
 /** From 50h on; gates and system descriptors take two places. */

@@ -66,15 +66,21 @@ export function push(value: u64, bytes: u64): bool {
   return true;
 }
 
-/** The last value popped. */
+/** The last value popped or looked at. */
 export let popped: u64 = 0;
-/** Pops 2, 4 or 8 bytes into `popped`. False after a fault. */
-export function pop(bytes: u64): bool {
-  if (!fits(top, bytes)) { raise(SS_FAULT, code); return false; }
-  const address = linearOf(top);
+/** Reads 2, 4 or 8 bytes so far above the pointer into `popped`. False after a fault. */
+export function peek(distance: u64, bytes: u64): bool {
+  const offset = (top + distance) & mask;
+  if (!fits(offset, bytes)) { raise(SS_FAULT, code); return false; }
+  const address = linearOf(offset);
   const p = bytes == 8 ? readable<u64>(address) : bytes == 4 ? readable<u32>(address) : readable<u16>(address);
   if (!p) return false;
   popped = bytes == 8 ? load<u64>(p) : bytes == 4 ? <u64>load<u32>(p) : <u64>load<u16>(p);
+  return true;
+}
+/** Pops 2, 4 or 8 bytes into `popped`. False after a fault. */
+export function pop(bytes: u64): bool {
+  if (!peek(0, bytes)) return false;
   top = (top + bytes) & mask;
   return true;
 }

@@ -3,7 +3,7 @@ import { deliverException, endNmi, openTssStack, softwareInterrupt, debugInterru
 import { BP, fault, GP, NP, OF, raise, SS_FAULT, TS, UD } from "./fault";
 import { getRflags, overflow, setRflags } from "./flags";
 import {
-  closeStack, openCurrentStack, openStack, pop, popped, push, setStackPointer, skip, STACK_16, STACK_32, STACK_64, stackMask, stackTop,
+  closeStack, openCurrentStack, openStack, peek, pop, popped, push, setStackPointer, skip, STACK_16, STACK_32, STACK_64, stackMask, stackTop,
 } from "./frames";
 import {
   CPL, CR0, CS, DR, DS, EFER, ES, FMASK, FS, GPR, GS, LSTAR, MODE, RCX, RDX, RFLAGS, RIP, RSP, SEG_ATTRIBUTES, SEG_BASE, SEG_LIMIT, SEG_SELECTOR, SS, STAR,
@@ -71,6 +71,15 @@ function readFarPointer(u: usize): bool {
   p = readable<u16>(address + bytes);
   if (!p) return false;
   farSelector = load<u16>(p);
+  return true;
+}
+/** Pops an offset and a selector, CS:RIP or SS:RSP: the selector is read first, and as a word (tried on a Xeon). */
+function popFarPointer(bytes: u64): bool {
+  if (!peek(bytes, 2)) return false;
+  farSelector = <u32>popped;
+  if (!peek(0, bytes)) return false;
+  farOffset = popped;
+  skip(2 * bytes);
   return true;
 }
 /** The immediate pointer: offset at @20, selector at @16. */
@@ -205,10 +214,8 @@ export function retFarPop(u: usize): void { returnFar(operandBytes(u), imm(u) & 
 
 function returnFar(bytes: u64, release: u64): void {
   openCurrentStack(0);
-  if (!pop(bytes)) return;
-  const rip = popped;
-  if (!pop(bytes)) return;
-  const selector = <u32>popped & 0xffff;
+  if (!popFarPointer(bytes)) return;
+  const rip = farOffset, selector = farSelector;
   if (realSegments()) {
     if (rip > <u64>load<u32>(CS, SEG_LIMIT)) { raise(GP, 0); return; }
     skip(release);
@@ -226,10 +233,8 @@ function returnFar(bytes: u64, release: u64): void {
     return;
   }
   skip(release);
-  if (!pop(bytes)) return;
-  const pointer = popped;
-  if (!pop(bytes)) return;
-  const stack = <u32>popped & 0xffff;
+  if (!popFarPointer(bytes)) return;
+  const pointer = farOffset, stack = farSelector;
   if (!returnStack(stack, rpl, target) || !checkRip(rip, target)) return;
   leaveToOuter(selector, target, rpl, stack, rip);
   setOuterPointer(pointer, release);
@@ -318,17 +323,23 @@ function setReturnFlags(flags: u64, mask: u64): void {
   if (!(load<u32>(MODE) & MODE_TRACE)) setRflags(0, FLAG_RF);
 }
 
+/** Pops the frame of IRET from SS:RSP: the flags, into `frameFlags`, are read first (tried on a Xeon). */
+let frameFlags: u64 = 0;
+function popFrame(bytes: u64): bool {
+  openCurrentStack(0);
+  if (!peek(2 * bytes, bytes)) return false;
+  frameFlags = popped;
+  if (!popFarPointer(bytes)) return false;
+  skip(bytes);
+  return true;
+}
+
 export function iret(u: usize): void {
   const bytes: u64 = operandBytes(u);
   if (realSegments()) { iretReal(bytes); return; }
   if (load<u64>(RFLAGS) & FLAG_NT) { iretTask(); return; }
-  openCurrentStack(0);
-  if (!pop(bytes)) return;
-  const rip = popped;
-  if (!pop(bytes)) return;
-  const selector = <u32>popped & 0xffff;
-  if (!pop(bytes)) return;
-  const flags = popped, cpl = load<u32>(CPL), rpl = selector & 3;
+  if (!popFrame(bytes)) return;
+  const rip = farOffset, selector = farSelector, flags = frameFlags, cpl = load<u32>(CPL), rpl = selector & 3;
   if (bytes == 4 && (flags & FLAG_VM) && cpl == 0 && !longMode()) { iretVirtual8086(rip, selector, flags); return; }
   if (!returnCode(selector, GP)) return;
   const target = descriptor;
@@ -341,10 +352,8 @@ export function iret(u: usize): void {
     endNmi();
     return;
   }
-  if (!pop(bytes)) return;
-  const pointer = popped;
-  if (!pop(bytes)) return;
-  const stack = <u32>popped & 0xffff;
+  if (!popFarPointer(bytes)) return;
+  const pointer = farOffset, stack = farSelector;
   if (!returnStack(stack, rpl, target) || !checkRip(rip, target)) return;
   const mask = returnableFlags(bytes, cpl);
   leaveToOuter(selector, target, rpl, stack, rip);
@@ -357,15 +366,11 @@ export function iret(u: usize): void {
 function iretReal(bytes: u64): void {
   const v86 = virtual8086(), virtual = bytes == 2 && seesVif();
   if (v86 && iopl() < 3 && !virtual) { raise(GP, 0); return; }
-  openCurrentStack(0);
-  if (!pop(bytes)) return;
-  const rip = popped;
-  if (!pop(bytes)) return;
-  const selector = <u32>popped & 0xffff;
-  if (!pop(bytes)) return;
+  if (!popFrame(bytes)) return;
+  const rip = farOffset, selector = farSelector;
   if (rip > <u64>load<u32>(CS, SEG_LIMIT)) { raise(GP, 0); return; }
   if (virtual) {
-    if (!setVirtualFlags(popped)) return;
+    if (!setVirtualFlags(frameFlags)) return;
     closeStack();
     enterRealCode(selector, rip);
     endNmi();
@@ -376,7 +381,7 @@ function iretReal(bytes: u64): void {
   if (!v86) mask |= FLAG_IOPL;
   if (bytes == 4) mask |= FLAG_AC | FLAG_ID | FLAG_RF;
   enterRealCode(selector, rip);
-  setReturnFlags(popped, mask);
+  setReturnFlags(frameFlags, mask);
   endNmi();
 }
 
