@@ -2,9 +2,10 @@ import { Hono } from "hono";
 import { createMiddleware } from "hono/factory";
 import { describeRoute, validator } from "hono-openapi";
 import * as z from "zod/mini";
+import { HangUpList, HangUpReach, OpenTunnels } from "#protocol/operator.ts";
 import type { App } from "./app.ts";
 import { registerNames } from "../durable-objects/policy/registers.ts";
-import { EVERYBODY, Subject, readSubject } from "../durable-objects/policy/subjects.ts";
+import { EVERYBODY, readSubject } from "../durable-objects/policy/subjects.ts";
 import { boundedJson } from "./body.ts";
 import { answers, refuse, refuseInvalid } from "./failures.ts";
 import { hasBearer } from "./publisher.ts";
@@ -20,27 +21,6 @@ const Wish = z.strictObject({
   /** Absent: until it is taken back. */
   minutes: z.optional(z.number().check(z.int(), z.minimum(1), z.maximum(MAX_MINUTES))),
 });
-const Reached = z.object({
-  /** Objects that have hung up on this call, and those that have not been reached yet: ask again. */
-  reached: z.number(),
-  left: z.number(),
-});
-const HangUps = z.object({
-  hangUps: z.array(z.object({ subject: Subject, sentence: z.string(), until: z.nullable(z.string()) })),
-});
-const Open = z.object({
-  tunnels: z.array(
-    z.object({
-      kind: z.string(),
-      /** `session:<id>` and what else names its visitors. */
-      subjects: z.array(z.string()),
-      connections: z.number(),
-      sockets: z.number(),
-      seenAt: z.string(),
-    }),
-  ),
-});
-
 const operatorsOnly = createMiddleware<App>(async (c, next) => {
   const { VIRGA_OPERATOR_TOKEN } = c.env as unknown as { readonly VIRGA_OPERATOR_TOKEN?: string };
   const isOperator = await hasBearer(c.req.header("authorization"), VIRGA_OPERATOR_TOKEN);
@@ -59,7 +39,7 @@ export const operator = new Hono<App>()
     describeRoute({
       operationId: "listTunnels",
       security,
-      responses: answers({ 200: ["Open tunnels and rooms", Open] }, "unauthorized", "bad-request"),
+      responses: answers({ 200: ["Open tunnels and rooms", OpenTunnels] }, "unauthorized", "bad-request"),
     }),
     validator("query", z.object({ subject: z.optional(subject) }), refuseInvalid),
     async (c) => {
@@ -81,7 +61,7 @@ export const operator = new Hono<App>()
     describeRoute({
       operationId: "listHangUps",
       security,
-      responses: answers({ 200: ["Who is not let in", HangUps] }, "unauthorized"),
+      responses: answers({ 200: ["Who is not let in", HangUpList] }, "unauthorized"),
     }),
     async (c) => {
       // All registers know them all.
@@ -98,7 +78,7 @@ export const operator = new Hono<App>()
     describeRoute({
       operationId: "hangUp",
       security,
-      responses: answers({ 200: ["They are told to go", Reached] }, "unauthorized", "bad-request"),
+      responses: answers({ 200: ["They are told to go", HangUpReach] }, "unauthorized", "bad-request"),
     }),
     validator("json", Wish, refuseInvalid),
     async (c) => {

@@ -1,6 +1,7 @@
 /** `virga tunnels`: for operators. Who is connected, and the kill switch for a session, an account, an address, or all. */
 import { type Command, InvalidArgumentError } from "commander";
 import * as z from "zod/mini";
+import { HangUpList, HangUpReach, OpenTunnels } from "../../emulator/protocol/operator.ts";
 import { LOCAL_URL, operatorToken } from "./server.ts";
 import { say } from "./words.ts";
 
@@ -12,22 +13,6 @@ interface HangUpOptions extends ServerOptions {
   readonly say?: string;
   readonly minutes?: number;
 }
-
-const Tunnels = z.object({
-  tunnels: z.array(
-    z.object({
-      kind: z.string(),
-      subjects: z.array(z.string()),
-      connections: z.number(),
-      sockets: z.number(),
-      seenAt: z.string(),
-    }),
-  ),
-});
-const HangUps = z.object({
-  hangUps: z.array(z.object({ subject: z.string(), sentence: z.string(), until: z.nullable(z.string()) })),
-});
-const Reached = z.object({ reached: z.number(), left: z.number() });
 
 async function ask<T>(
   { url, token }: ServerOptions,
@@ -83,12 +68,18 @@ export function addTunnels(program: Command): void {
 }
 
 async function list(subject: string, options: ServerOptions): Promise<void> {
-  const { tunnels } = await ask(options, "GET", `/tunnels?subject=${encodeURIComponent(subject)}`, Tunnels);
+  const { tunnels } = await ask(
+    options,
+    "GET",
+    `/tunnels?subject=${encodeURIComponent(subject)}`,
+    OpenTunnels,
+  );
   for (const { kind, subjects, connections, sockets, seenAt } of tunnels)
     process.stdout.write(
       `${kind}\t${sockets} sockets\t${connections} connections\t${seenAt}\t${subjects.join(" ")}\n`,
     );
-  const { hangUps } = await ask(options, "GET", "/hang-ups", HangUps);
+  if (tunnels.length === 0) say(subject === "all" ? "Nobody is connected." : `${subject} is not connected.`);
+  const { hangUps } = await ask(options, "GET", "/hang-ups", HangUpList);
   for (const { subject: name, sentence, until } of hangUps)
     process.stdout.write(`hung up\t${name}\t${until ?? "until allowed"}\t${sentence}\n`);
 }
@@ -101,7 +92,7 @@ async function hangUp(subject: string, options: HangUpOptions): Promise<void> {
   };
   let all = 0;
   for (;;) {
-    const { reached, left } = await ask(options, "POST", "/hang-ups", Reached, wish);
+    const { reached, left } = await ask(options, "POST", "/hang-ups", HangUpReach, wish);
     all += reached;
     if (left === 0 || reached === 0) break;
   }
