@@ -8,7 +8,7 @@ import { addPublish } from "./publish.ts";
 import { addRelay } from "./relay.ts";
 import { addRun } from "./run.ts";
 import { addTunnels } from "./tunnels.ts";
-import { say } from "./words.ts";
+import { say, wordsOf } from "./words.ts";
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8")) as {
   version: string;
@@ -27,7 +27,7 @@ addTunnels(program);
 try {
   await program.parseAsync();
 } catch (error) {
-  say(`virga: ${error instanceof Error ? error.message : String(error)}`);
+  say(`virga: ${wordsOf(error)}`);
   if (process.env["VIRGA_DEBUG"] && error instanceof Error) say(error.stack ?? "");
   process.exitCode = 125;
 }

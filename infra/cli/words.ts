@@ -3,6 +3,16 @@ export const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
 };
 
+/** What went wrong, for people. */
+export function wordsOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code, path } = error as NodeJS.ErrnoException;
+  if (path !== undefined && code === "ENOENT") return `There is no file ${path}.`;
+  if (path !== undefined && code === "EACCES") return `The file ${path} may not be read.`;
+  if (path !== undefined && code === "EISDIR") return `${path} is a folder.`;
+  return error.message;
+}
+
 export function bytesInWords(bytes: number): string {
   const units = ["bytes", "kB", "MB", "GB", "TB"];
   let unit = 0;
