@@ -33,6 +33,10 @@ const stateWords: { readonly [Phase in MachineView["phase"]]: string } = {
   failed: "Stopped",
 };
 
+/** A machine that waits for the network stands still, whatever it was told to do. */
+const shownPhase = ({ phase, storage }: MachineView): MachineView["phase"] =>
+  phase === "running" && storage.state === "offline" ? "paused" : phase;
+
 export function Toolbar(props: ToolbarProps) {
   const isOn = () => ["starting", "running", "paused"].includes(props.view.phase);
   return (
@@ -41,8 +45,8 @@ export function Toolbar(props: ToolbarProps) {
         <Icon name="back" />
       </A>
       <h1>{props.name}</h1>
-      <span class="state" data-phase={props.view.phase}>
-        {stateWords[props.view.phase]}
+      <span class="state" data-phase={shownPhase(props.view)}>
+        {stateWords[shownPhase(props.view)]}
       </span>
       <span class="push" />
       <Show
