@@ -14,7 +14,7 @@ export class Egress extends DurableObject<Env> {
 
   /** `caller`: whose dial it is; callers take turns. */
   async dial(address: string, port: number, caller: string): Promise<Omit<Pipe, "close"> | Refused> {
-    const answer = await this.#dialler.dial(address, port, caller);
+    const answer = await this.#dialler.dial(address, port, { caller });
     return "refusal" in answer ? answer : { readable: answer.readable, writable: answer.writable };
   }
 

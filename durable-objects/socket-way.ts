@@ -6,11 +6,13 @@ import { type Pipe, StreamFlow } from "./stream-flow.ts";
 
 /** Dials that wait for a shard; a guest's stack has at most 1,024 flows, a multiplexer as many streams. */
 const MAX_WAITING_DIALS = 4096;
+/** How long a dial waits for its turn here before a shard takes it: turns come quickly unless somebody does not answer. */
+const PATIENCE_MS = 50;
 
 /**
- * `connect()`, from this object while few connections are being made here, else from a shard: both are equally fast
- * (ADR 13), and an object of its own that is awake costs as much again as the Tunnel. What no shard can dial at once waits
- * here, where it can still be given up.
+ * `connect()`, from this object while its dials have their turns soon, else from a shard: both are equally fast (ADR 13),
+ * but an object that is awake costs as much again as the Tunnel, and streams by RPC as much memory again as a socket. What
+ * no shard can dial at once waits here, where it can still be given up.
  */
 export class SocketWay implements Egress {
   readonly #dialler = new Dialler();
@@ -43,8 +45,10 @@ export class SocketWay implements Egress {
   }
 
   async #dial(to: Destination, unwanted: AbortSignal): Promise<Pipe | Refused> {
-    const isNear = this.#dialler.isFree && this.#near < this.#nearFlows;
-    return isNear || this.#shards === 0 ? this.#dialNear(to, unwanted) : this.#dialFar(to, unwanted);
+    if (this.#shards === 0) return this.#dialNear(to, unwanted);
+    if (this.#near >= this.#nearFlows) return this.#dialFar(to, unwanted);
+    const pipe = await this.#dialNear(to, unwanted, PATIENCE_MS);
+    return pipe === tooMany ? this.#dialFar(to, unwanted) : pipe;
   }
 
   async #dialFar({ host, port }: Destination, unwanted: AbortSignal): Promise<Pipe | Refused> {
@@ -60,10 +64,14 @@ export class SocketWay implements Egress {
     }
   }
 
-  async #dialNear({ host, port }: Destination, unwanted: AbortSignal): Promise<Pipe | Refused> {
-    this.dials.near++;
+  async #dialNear(
+    { host, port }: Destination,
+    unwanted: AbortSignal,
+    patienceMs?: number,
+  ): Promise<Pipe | Refused> {
     this.#near++;
-    const pipe = await this.#dialler.dial(host, port, "", unwanted);
+    const pipe = await this.#dialler.dial(host, port, { unwanted, patienceMs });
+    if (pipe !== tooMany) this.dials.near++;
     if ("refusal" in pipe) {
       this.#near--;
       return pipe;

@@ -6,7 +6,7 @@ import type { Pipe } from "./stream-flow.ts";
 /** How many connections one object may be making at a time: the platform allows six, and DNS over HTTPS needs some. */
 export const MAX_PENDING_DIALS = 4;
 /** Dials that wait for their turn; more are refused at once. */
-const MAX_WAITING_DIALS = 256;
+const MAX_WAITING_DIALS = 1024;
 const DIAL_MS = 10_000;
 
 const timeout: Refused = {
@@ -26,6 +26,15 @@ export const tooMany: Refused = {
   sentence: "Too many connections are being opened at once.",
 };
 
+interface DialWish {
+  /** Whose dial it is; callers take turns. */
+  readonly caller?: string;
+  /** Nobody wants the connection any more. */
+  readonly unwanted?: AbortSignal;
+  /** How long it waits for its turn before it is one too many; undefined: until it comes. */
+  readonly patienceMs?: number | undefined;
+}
+
 /** The sockets that one object dials: few at a time, the rest in a queue. */
 export class Dialler {
   readonly #queue: DialQueue;
@@ -35,10 +44,6 @@ export class Dialler {
     this.#queue = new DialQueue(MAX_PENDING_DIALS, MAX_WAITING_DIALS, isShared);
   }
 
-  /** Whether a dial would start at once. */
-  get isFree(): boolean {
-    return this.#queue.isFree("");
-  }
   /** For `/metrics` and tests. */
   get load(): { readonly pending: number; readonly waiting: number } {
     return { pending: this.#queue.runningCount, waiting: this.#queue.waitingCount };
@@ -48,8 +53,9 @@ export class Dialler {
    * `address` is a literal that the policy has let through: it is not resolved again. A dial that is `unwanted` before its
    * turn never begins.
    */
-  async dial(address: string, port: number, caller = "", unwanted?: AbortSignal): Promise<Pipe | Refused> {
-    const turn = await turnOf(this.#queue, caller, unwanted);
+  async dial(address: string, port: number, wish: DialWish): Promise<Pipe | Refused> {
+    const { caller = "", unwanted, patienceMs } = wish;
+    const turn = await turnOf(this.#queue, caller, unwanted, patienceMs);
     if (turn === null) return tooMany;
     try {
       return unwanted?.aborted ? forgotten : await open(address, port);
@@ -59,20 +65,33 @@ export class Dialler {
   }
 }
 
-/** Waits for the turn; null: too many wait. Also answers when the dial is unwanted, with a turn that holds nothing. */
+/**
+ * Waits for the turn; null: too many wait, or it did not come within `patienceMs`. Also answers when the dial is unwanted,
+ * with a turn that holds nothing.
+ */
 export function turnOf(
   queue: DialQueue,
   caller: string,
   unwanted: AbortSignal | undefined,
+  patienceMs?: number,
 ): Promise<DialTurn | null> {
   return new Promise((resolve) => {
+    let patience: ReturnType<typeof setTimeout> | undefined;
+    let isMine = false;
     // `enter` may start before it has answered.
-    const turn = queue.enter(caller, () => queueMicrotask(() => resolve(turn)));
-    if (!turn) return resolve(null);
-    unwanted?.addEventListener("abort", () => {
-      turn.leave();
-      resolve(turn);
+    const turn = queue.enter(caller, () => {
+      isMine = true;
+      clearTimeout(patience ?? null);
+      queueMicrotask(() => resolve(turn));
     });
+    if (!turn) return resolve(null);
+    const leave = (answer: DialTurn | null): void => {
+      clearTimeout(patience ?? null);
+      turn.leave();
+      resolve(answer);
+    };
+    unwanted?.addEventListener("abort", () => leave(turn));
+    if (patienceMs !== undefined && !isMine) patience = setTimeout(() => leave(null), patienceMs);
     return undefined;
   });
 }

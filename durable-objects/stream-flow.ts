@@ -11,7 +11,7 @@ export interface Pipe {
 /** What a read brings fits into two messages of `virga-l2-v1` with the headers of the segments that it becomes. */
 const READ_BYTES = 124 * 1024;
 /** A read that is under way owns its buffer, and a thousand idle connections may not own 121 MiB: the next is as long as the last suggests. */
-const FIRST_READ_BYTES = 2 * 1024;
+const FIRST_READ_BYTES = 1024;
 const SECOND_READ_BYTES = 16 * 1024;
 /** A read that filled less than this is copied, so that what the stack keeps is not mostly empty buffer. */
 const COPY_BELOW_BYTES = 16 * 1024;

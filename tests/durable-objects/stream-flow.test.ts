@@ -75,27 +75,27 @@ async function opened(grant: number): Promise<{ world: World; flow: StreamFlow }
 }
 
 describe("reading", () => {
-  test("an idle connection holds 2 KiB; a busy one reads 124 KiB at once, until it is idle again", async () => {
+  test("an idle connection holds 1 KiB; a busy one reads 124 KiB at once, until it is idle again", async () => {
     const { world } = await opened(1 << 20);
-    expect(world.asked).toBe(2 * KiB);
+    expect(world.asked).toBe(KiB);
     await world.answer(100);
-    expect(world.asked).toBe(2 * KiB);
-    await world.answer(2 * KiB);
+    expect(world.asked).toBe(KiB);
+    await world.answer(KiB);
     expect(world.asked).toBe(16 * KiB);
     await world.answer(16 * KiB);
     expect(world.asked).toBe(124 * KiB);
     await world.answer(124 * KiB);
     expect(world.asked).toBe(124 * KiB);
     await world.answer(1000);
-    expect(world.asked).toBe(2 * KiB);
-    expect(world.received).toEqual([100, 2 * KiB, 16 * KiB, 124 * KiB, 1000]);
+    expect(world.asked).toBe(KiB);
+    expect(world.received).toEqual([100, KiB, 16 * KiB, 124 * KiB, 1000]);
   });
 
   test("no more than was granted is asked for", async () => {
     const { world, flow } = await opened(3000);
-    await world.answer(2 * KiB);
-    expect(world.asked).toBe(3000 - 2 * KiB);
-    await world.answer(3000 - 2 * KiB);
+    await world.answer(KiB);
+    expect(world.asked).toBe(3000 - KiB);
+    await world.answer(3000 - KiB);
     expect(world.asked).toBeUndefined();
     flow.grant(10);
     await turn();

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
+import { sidOf } from "../support/forget-tunnel.ts";
 import { closedPort, echoServer, hashServer, pattern, sha256, sourceServer } from "../support/loopback.ts";
 import { GuestDatagrams } from "../support/guest-datagrams.ts";
 import { VirgaGuest, frameGuest } from "../support/net-guest.ts";
 import { loopbackServers } from "../support/loopback-servers.ts";
+import { silentPort } from "../support/silent-port.ts";
 import { TestSocket, tunnelSite, visitorHeaders } from "../support/tunnel-site.ts";
 
 const site = tunnelSite();
@@ -133,4 +135,23 @@ describe("aero-l2-tunnel-v1", () => {
     expect(((await socket.next()) as Buffer).toString("hex")).toMatch(/^a2037f000001/);
     expect((await socket.untilClosed()).code).toBe(1008);
   });
+});
+
+test("a connection does not wait for those to where nobody answers", { timeout: 120_000 }, async () => {
+  const hole = await silentPort();
+  const headers = await visitorHeaders(site);
+  const { TUNNEL } = (await site.server.getWorker().getEnv()) as unknown as {
+    readonly TUNNEL: { getByName(name: string): { metrics(): Promise<{ near: number; sharded: number }> } };
+  };
+  const tunnel = await new VirgaGuest(urlOf("/l2"), { headers }).ready();
+  // The object itself makes four connections at a time, and each of these keeps a place for ten seconds.
+  const unanswered = Array.from({ length: 6 }, () => tunnel.guest.connect("127.0.0.1", hole.port));
+  const connection = tunnel.guest.connect("127.0.0.1", servers.echo.port);
+  await connection.write(Buffer.from("x"));
+  while (connection.receivedBytes < 1) await connection.change();
+  // Two of them and the one that is answered: a shard's.
+  expect((await TUNNEL.getByName(sidOf(headers)).metrics()).sharded).toBe(3);
+  for (const flow of unanswered) flow.abort();
+  tunnel.stop();
+  await hole.close();
 });

@@ -3,7 +3,8 @@ import { readFileSync, readdirSync } from "node:fs";
 interface Process {
   readonly parent: number;
   readonly name: string;
-  readonly residentBytes: number;
+  /** Resident and no file's: what a program's own pages hold is not its data. */
+  readonly ownBytes: number;
 }
 
 /** From /proc (proc(5)); undefined: it has ended, or this is not Linux. */
@@ -14,14 +15,14 @@ function processOf(pid: number): Process | undefined {
     return {
       parent: Number(field("PPid")),
       name: field("Name"),
-      residentBytes: Number(field("VmRSS")) * 1024,
+      ownBytes: Number(field("RssAnon")) * 1024,
     };
   } catch {
     return undefined;
   }
 }
 
-/** What the processes of this name that descend from this one hold in memory. NaN where there is no /proc. */
+/** What the processes of this name that descend from this one hold in memory, files apart. NaN where there is no /proc. */
 export function memoryOfChildren(name: string): number {
   if (processOf(process.pid) === undefined) return NaN;
   const all = new Map<number, Process>();
@@ -32,6 +33,6 @@ export function memoryOfChildren(name: string): number {
   const isOurs = (pid: number): boolean =>
     pid === process.pid || (all.has(pid) && isOurs(all.get(pid)!.parent));
   let bytes = 0;
-  for (const [pid, known] of all) if (known.name === name && isOurs(pid)) bytes += known.residentBytes;
+  for (const [pid, known] of all) if (known.name === name && isOurs(pid)) bytes += known.ownBytes;
   return bytes;
 }
