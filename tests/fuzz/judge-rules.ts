@@ -12,6 +12,7 @@ type Field = (name: string) => number;
 interface Case {
   /** A field's value here and there. */
   readonly values: (name: string) => readonly [bigint, bigint];
+  readonly code: readonly number[];
   /** Names of the fields that differ. */
   readonly differing: readonly string[];
   /** Names of the fields whose lower 32 bits differ. */
@@ -202,6 +203,23 @@ function pushedNullStack(instruction: readonly number[], before: readonly number
   );
 }
 
+/** Whether the code has these in this order. */
+function holds(code: readonly number[], ...parts: readonly (readonly number[])[]): boolean {
+  const text = Buffer.from(code);
+  let from = 0;
+  for (const part of parts) {
+    const found = text.indexOf(Buffer.from(part), from);
+    if (found < 0) return false;
+    from = found + part.length;
+  }
+  return true;
+}
+/** Memory of the machine that the core runs streams in. */
+const RAM_BYTES = 0x40_0000;
+/** Whether the page of 1 GiB leads there, past all memory. */
+const isAlias = (linear: number): boolean =>
+  linear >= Number(LONG.alias1G) + RAM_BYTES && linear < Number(LONG.alias1G) + 0x4000_0000;
+
 export const bochsRules: readonly Rule[] = [
   {
     name: "ARPL that faults and would not write: Bochs says that it writes; a Xeon reads first, and writes when it raises the RPL (tried natively)",
@@ -283,6 +301,31 @@ export const bochsRules: readonly Rule[] = [
       here("rip") === there("rip") &&
       here("memory") !== there("memory"),
   },
+  {
+    name: "SYSRET to compatibility mode gives SS all its attributes (SDM 2B SYSRET); Bochs leaves those of a null SS, and the stack has 16 bits",
+    applies: (_here, there, { code }) =>
+      compatibilityCode.has(there("cs") & ~3) &&
+      holds(code, [0x8e, 0xd0], [0x0f, 0x07]) &&
+      there("vector") === PF &&
+      there("cr2") <= 0xffff,
+  },
+  {
+    name: "a call gate of 32 bits pushes ESP (SDM 2A CALL); Bochs pushes SP where the stack has 16 bits",
+    applies: (_here, _there, { differing, values }) => {
+      const [esp, sp] = values("above2");
+      return differing.every((name) => name === "above2") && (esp & 0xffffn) === sp;
+    },
+  },
+  {
+    name: "code that is in no memory: the core does not execute from devices",
+    applies: (here, there) =>
+      here("rip") === there("rip") && here("vector") !== there("vector") && isAlias(here("rip")),
+  },
+  {
+    name: "a stream that runs on behind its stack executes what earlier streams left, INS from the ports of Bochs' devices included",
+    applies: (here, there, { differing }) =>
+      here("rip") === LONG.end && there("rip") === LONG.end && differing.every((name) => name === "memory"),
+  },
 ];
 
 /** Fields that are not compared at all: sums that hold accessed and dirty bits, and frames with RF. */
@@ -311,6 +354,7 @@ function caseOf(
   };
   const value = (dump: Dump, name: string): bigint => BigInt(`0x${dump[fields.indexOf(name)] ?? "0"}`);
   return {
+    code: stream.code,
     values: (name) => [value(here, name), value(there, name)],
     differing,
     differingBelow: differing.filter((name) => low(here, name) !== low(there, name)),

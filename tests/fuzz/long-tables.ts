@@ -22,6 +22,8 @@ export const LONG = {
   reserved2M: 0x40_0000n,
   reserved1G: 0x8000_0000n,
   canonicalEnd: 0x8000_0000_0000n,
+  /** Nothing is mapped from here to the ROM. */
+  end: 0x3_0000,
 } as const;
 
 export const LONG_SELECTORS = {

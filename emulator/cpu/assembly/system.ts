@@ -3,7 +3,7 @@ import { addressMask, checkSegment, segmented, segmentOf } from "./addressing";
 import { raiseDebug } from "./debug";
 import { fault, GP, NP, raise, UD } from "./fault";
 import { changeArithmetic, setArithmetic, ZF } from "./flags";
-import { openCurrentStack, closeStack, pop, popped, push } from "./frames";
+import { closeStack, openCurrentStack, peek, popped, push, skip } from "./frames";
 import { random32, readCr8, tsc, writeCr8 } from "./host";
 import {
   CPL, CR0, CR2, CR3, CR4, CS, DR, EFER, FS, GDTR, GS, HALTED, HALTED_OPEN, IDTR, KERNEL_GS_BASE, LDTR, MODEL_CR0, MODEL_CR4, RAX, RCX, RDX, RFLAGS, SEG_ATTRIBUTES, SEG_BASE,
@@ -80,10 +80,12 @@ export function pushSegment(u: usize): void {
   openCurrentStack(0);
   if (push(<u64>load<u16>(SEGMENTS + (<usize>namedSegment(u) << 5)), operandBytes(u))) closeStack();
 }
+/** POP of a selector reads a word, whatever the operand size is that it releases (tried on a Xeon). */
 export function popSegment(u: usize): void {
   const number = namedSegment(u);
   openCurrentStack(0);
-  if (!pop(operandBytes(u)) || !loadSegment(number, <u32>popped & 0xffff)) return;
+  if (!peek(0, 2) || !loadSegment(number, <u32>popped)) return;
+  skip(operandBytes(u));
   closeStack();
   if (number == 2) setInterruptShadow(2);
 }
