@@ -30,6 +30,10 @@ function ipOf(text: string): Ip | null {
 export const MAC = Uint8Array.of(2, 0, 0, 0, 0, 0x10);
 export const GUEST = "10.0.2.15";
 export const PEER = "192.0.2.7";
+export const GATEWAY = "10.0.2.2";
+export const GUEST6 = "fd00:7669:7267:0:200:ff:fe00:10";
+export const GATEWAY6 = "fd00:7669:7267::1";
+export const PEER6 = "2001:db8::7";
 
 const macNumber = (mac: Uint8Array): number => readMac(new DataView(mac.buffer, mac.byteOffset), 0);
 

@@ -2,8 +2,12 @@ import { assert, property, uint8Array } from "fast-check";
 import { describe, expect, test } from "vitest";
 import { flags } from "../../../durable-objects/net/wire/tcp.ts";
 import {
+  GATEWAY,
+  GATEWAY6,
   GUEST,
+  GUEST6,
   PEER,
+  PEER6,
   icmpFrame,
   readPacket,
   readSegment,
@@ -14,10 +18,6 @@ import {
 import { testStack } from "../../support/guest-stack.ts";
 
 /** What a guest says by ICMP about packets that the stack sent to it. */
-const GATEWAY = "10.0.2.2";
-const GUEST6 = "fd00:7669:7267:0:200:ff:fe00:10";
-const GATEWAY6 = "fd00:7669:7267::1";
-const PEER6 = "2001:db8::7";
 
 /** The error, with the whole packet quoted, or as much as `bytes`. */
 function unreachable(

@@ -6,9 +6,13 @@ import { readMac } from "../../../durable-objects/net/wire/ethernet.ts";
 import type { DnsService } from "../../../durable-objects/net/service.ts";
 import { flags } from "../../../durable-objects/net/wire/tcp.ts";
 import {
+  GATEWAY,
+  GATEWAY6,
   GUEST,
+  GUEST6,
   MAC,
   PEER,
+  PEER6,
   type IpOptions,
   icmpFrame,
   ipFrame,
@@ -22,11 +26,7 @@ import {
 import { testConfig, testStack } from "../../support/guest-stack.ts";
 
 /** Everything below TCP: who answers whom, and what is told to a guest whose packets are not carried. */
-const GATEWAY = "10.0.2.2";
-const GUEST6 = "fd00:7669:7267:0:200:ff:fe00:10";
 const LINK6 = "fe80::200:ff:fe00:10";
-const GATEWAY6 = "fd00:7669:7267::1";
-const PEER6 = "2001:db8::7";
 const ROUTER6 = "fe80::ff:fe00:1";
 const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
