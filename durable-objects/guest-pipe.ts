@@ -1,3 +1,4 @@
+import { PieceQueue } from "./gateway/piece-queue.ts";
 import type { GuestFlow, GuestSink, StackHost } from "./gateway/stack-host.ts";
 import type { Endpoint } from "./net/world.ts";
 
@@ -18,7 +19,7 @@ const LINGER_MS = 2000;
  */
 export class GuestPipe implements GuestSink {
   #flow: GuestFlow | undefined;
-  #queue: Uint8Array[] = [];
+  readonly #queue = new PieceQueue();
   #isEnded = false;
   #isClosed = false;
   #isOpen = false;

@@ -1,5 +1,6 @@
 import type { EgressKind } from "#protocol/tunnel-notices.ts";
 import type { Destination, Egress, FlowSink, Outflow, Refused } from "./flow.ts";
+import { PieceQueue } from "./piece-queue.ts";
 
 /** What has been let through: where to, by which way, and who counts. */
 export interface Admission {
@@ -55,7 +56,7 @@ class GuardedFlow implements Outflow, FlowSink {
   #admission: Admission | undefined;
   #inner: Outflow | undefined;
   /** What came before there was anything to give it to; the dialler bounds it. */
-  #early: Uint8Array[] = [];
+  readonly #early = new PieceQueue();
   #earlyGrant = 0;
   #finished = false;
   #isOver = false;
@@ -90,15 +91,14 @@ class GuardedFlow implements Outflow, FlowSink {
     const { host, port, name } = verdict;
     const inner = way.dial({ host, port, ...(name !== undefined && { name }) }, this);
     this.#inner = inner;
-    for (const bytes of this.#early) inner.write(bytes);
-    this.#early = [];
+    for (let bytes = this.#early.shift(); bytes; bytes = this.#early.shift()) inner.write(bytes);
     if (this.#earlyGrant > 0) inner.grant(this.#earlyGrant);
     if (this.#finished) inner.finish();
   }
 
   #end(why: FlowEnd): void {
     this.#isOver = true;
-    this.#early = [];
+    this.#early.clear();
     this.#admission?.onClosed(this.#sent, this.#received, why);
     this.#admission = undefined;
   }

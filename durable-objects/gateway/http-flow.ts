@@ -8,6 +8,7 @@ import {
   readRequestHead,
   requestFraming,
 } from "./http1.ts";
+import { PieceQueue } from "./piece-queue.ts";
 
 /** The serving end of a connection, as calls that wait. */
 export interface Served {
@@ -25,7 +26,7 @@ export interface Served {
  */
 export class HttpFlow implements Outflow, Served {
   readonly #sink: FlowSink;
-  #queue: Uint8Array[] = [];
+  readonly #queue = new PieceQueue();
   #waiters: (() => void)[] = [];
   #isFinished = false;
   #isOver = false;

@@ -23,11 +23,6 @@ const LATE_MS = 5000;
 /** A relay that has said nothing for so long is asked by PING, and when it says nothing for as long again it is taken for gone. */
 const QUIET_MS = 15_000;
 
-interface Waiting {
-  readonly bytes: Uint8Array;
-  readonly id: number;
-}
-
 /**
  * `aero-tcp-mux-v1`, the client's end: an egress through a relay. The protocol has no answer to OPEN, so a connection
  * counts as open at once; a failed dial arrives as a broken connection.
@@ -41,7 +36,8 @@ export class MuxClient implements Egress {
   readonly #pacer = new Pacer();
   readonly #held: Held = { bytes: 0 };
   #next = 1;
-  #waiting: Waiting[] = [];
+  /** Streams with something to send, in the order in which they take turns. */
+  readonly #ready = new Set<number>();
   #pongs: Uint8Array[] = [];
   /** Since when a PING waits for its answer. */
   #lateSinceMs: number | undefined;
@@ -74,8 +70,15 @@ export class MuxClient implements Egress {
       else if (this.#isClosed) sink.onRefused(noRelay);
     });
     return {
-      write: (bytes) => this.#write(id, bytes),
-      finish: () => this.#finish(id),
+      write: (bytes) => {
+        if (!this.#streams.has(id)) return;
+        stream.waiting.push(bytes);
+        this.#send(id);
+      },
+      finish: () => {
+        stream.isFinished = true;
+        this.#send(id);
+      },
       abort: () => this.#abort(id),
       grant: (bytes) => {
         stream.grant(bytes);
@@ -84,34 +87,27 @@ export class MuxClient implements Egress {
     };
   }
 
-  #write(id: number, bytes: Uint8Array): void {
-    if (!this.#streams.has(id)) return;
-    this.#waiting.push({ id, bytes });
+  #send(id: number): void {
+    this.#ready.add(id);
     this.#drain();
   }
 
   /** Bytes count as taken when they are in the socket, which is kept to a window by PING and PONG. */
   #drain(): void {
-    while (this.#waiting.length > 0 && this.#pacer.isRoomy) {
-      const { id, bytes } = this.#waiting.shift()!;
+    // A stream that has more goes to the end, and is come to again.
+    for (const id of this.#ready) {
+      if (!this.#pacer.isRoomy) break;
+      this.#ready.delete(id);
       const stream = this.#streams.get(id);
-      if (!stream) continue;
-      if (bytes.length === 0) {
-        this.#outlet.send(encodeTcpMux.close(id, "fin"));
-        continue;
-      }
-      for (let at = 0; at < bytes.length; at += DATA_BYTES)
-        this.#outlet.send(encodeTcpMux.data(id, bytes.subarray(at, at + DATA_BYTES)));
-      this.#pacer.sent(bytes.length);
-      const { length } = bytes;
-      void Promise.resolve().then(() => stream.sink.onWritten(length));
+      const bytes = stream?.waiting.shift(DATA_BYTES);
+      if (stream && bytes) {
+        this.#outlet.send(encodeTcpMux.data(id, bytes));
+        this.#pacer.sent(bytes.length);
+        void Promise.resolve().then(() => stream.sink.onWritten(bytes.length));
+        if (stream.waiting.length > 0 || stream.isFinished) this.#ready.add(id);
+      } else if (stream?.isFinished) this.#outlet.send(encodeTcpMux.close(id, "fin"));
     }
     if (this.#pacer.ask(this.#now())) this.#outlet.send(encodeTcpMux.ping(new Uint8Array(4)));
-  }
-
-  /** An empty write marks the end, so that it stays behind what was written before it. */
-  #finish(id: number): void {
-    this.#write(id, new Uint8Array(0));
   }
 
   #abort(id: number): void {
@@ -216,7 +212,7 @@ export class MuxClient implements Egress {
     this.#isClosed = true;
     const streams = [...this.#streams.values()];
     this.#streams.clear();
-    this.#waiting = [];
+    this.#ready.clear();
     this.#pongs = [];
     for (const stream of streams) {
       stream.drop();

@@ -1,4 +1,5 @@
 import type { FlowSink, Refused } from "./flow.ts";
+import { PieceQueue } from "./piece-queue.ts";
 
 const no = (sentence: string): Refused => ({ refusal: "unreachable", code: "no-relay", sentence });
 export const noRelay = no("The operator's relay does not answer.");
@@ -26,13 +27,16 @@ export interface Held {
   bytes: number;
 }
 
-/** One stream of a relay's socket: holds what arrives until it is asked for. */
+/** One stream of a relay's socket: holds what arrives until it is asked for, and what is to go until there is room. */
 export class RelayStream {
   readonly sink: FlowSink;
+  /** On its way to the relay; the dialler bounds it. */
+  readonly waiting = new PieceQueue();
+  /** The dialler has said that nothing comes after what waits. */
+  isFinished = false;
   readonly #bytes: number;
   readonly #held: Held;
-  #queue: Uint8Array[] = [];
-  #queuedBytes = 0;
+  readonly #queue = new PieceQueue();
   #granted = 0;
   #isEnded = false;
   #isDelivering = false;
@@ -44,14 +48,13 @@ export class RelayStream {
   }
 
   get queuedBytes(): number {
-    return this.#queuedBytes;
+    return this.#queue.length;
   }
 
   /** False: too much waits. */
   arrive(bytes: Uint8Array): boolean {
-    if (this.#queuedBytes + bytes.length > this.#bytes) return false;
+    if (this.#queue.length + bytes.length > this.#bytes) return false;
     this.#queue.push(bytes);
-    this.#queuedBytes += bytes.length;
     this.#held.bytes += bytes.length;
     this.#deliver();
     return true;
@@ -65,9 +68,9 @@ export class RelayStream {
     this.#deliver();
   }
   drop(): void {
-    this.#queue = [];
-    this.#held.bytes -= this.#queuedBytes;
-    this.#queuedBytes = 0;
+    this.#held.bytes -= this.#queue.length;
+    this.#queue.clear();
+    this.waiting.clear();
     this.#granted = 0;
   }
 
@@ -76,12 +79,8 @@ export class RelayStream {
     if (this.#isDelivering) return;
     this.#isDelivering = true;
     while (this.#queue.length > 0 && this.#granted > 0) {
-      const first = this.#queue[0]!;
-      const part = first.subarray(0, this.#granted);
-      if (part.length === first.length) this.#queue.shift();
-      else this.#queue[0] = first.subarray(part.length);
+      const part = this.#queue.shift(this.#granted)!;
       this.#granted -= part.length;
-      this.#queuedBytes -= part.length;
       this.#held.bytes -= part.length;
       this.sink.onBytes(part);
     }

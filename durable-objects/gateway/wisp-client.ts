@@ -28,9 +28,6 @@ interface Stream {
   readonly id: number;
   readonly relay: RelayStream;
   credit: number;
-  waiting: Uint8Array[];
-  /** The dialler has finished; Wisp knows no half-close, so the stream stays until the world ends it. */
-  isFinished: boolean;
 }
 
 /**
@@ -69,7 +66,7 @@ export class WispClient implements Egress {
   dial({ host, port }: Destination, sink: FlowSink): Outflow {
     const id = this.#next++;
     const relay = new RelayStream(sink, this.#bounds.streamBytes, this.#held);
-    const stream: Stream = { id, relay, credit: this.#buffer, waiting: [], isFinished: false };
+    const stream: Stream = { id, relay, credit: this.#buffer };
     if (!this.#isClosed) {
       // While there was nothing to say it was not silent.
       if (this.#streams.size === 0 && this.#isGreeted) this.#heardMs = this.#now();
@@ -84,11 +81,11 @@ export class WispClient implements Egress {
     return {
       write: (bytes) => {
         this.#askedMs ??= this.#now();
-        for (let at = 0; at < bytes.length; at += PACKET_BYTES)
-          stream.waiting.push(bytes.subarray(at, at + PACKET_BYTES));
+        relay.waiting.push(bytes);
         this.#drain(stream);
       },
-      finish: () => void (stream.isFinished = true),
+      // Wisp knows no half-close: the stream stays until the world ends it.
+      finish: () => void (relay.isFinished = true),
       abort: () => {
         if (!this.#streams.delete(id)) return;
         relay.drop();
@@ -101,8 +98,9 @@ export class WispClient implements Egress {
   /** A packet that found credit counts as taken: the server has room for it. */
   #drain(stream: Stream): void {
     let taken = 0;
-    while (stream.credit > 0 && stream.waiting.length > 0 && this.#streams.has(stream.id)) {
-      const packet = stream.waiting.shift()!;
+    const { waiting } = stream.relay;
+    while (stream.credit > 0 && waiting.length > 0 && this.#streams.has(stream.id)) {
+      const packet = waiting.shift(PACKET_BYTES)!;
       stream.credit--;
       taken += packet.length;
       this.#outlet.send(encodeWisp.data(stream.id, packet));
@@ -149,7 +147,7 @@ export class WispClient implements Egress {
   }
 
   get #isAnyWaiting(): boolean {
-    for (const { waiting } of this.#streams.values()) if (waiting.length > 0) return true;
+    for (const { relay } of this.#streams.values()) if (relay.waiting.length > 0) return true;
     return false;
   }
 

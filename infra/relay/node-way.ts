@@ -1,7 +1,10 @@
 import { type Socket, connect } from "node:net";
 import type { Destination, Egress, FlowSink, Outflow, Refused } from "../../durable-objects/gateway/flow.ts";
+import { PieceQueue } from "../../durable-objects/gateway/piece-queue.ts";
 
 const DIAL_MS = 10_000;
+/** Given to a socket at a time: what waits beyond that waits where small pieces are gathered. */
+const WRITE_BYTES = 256 * 1024;
 
 const failures: Readonly<Record<string, Pick<Refused, "refusal" | "code" | "sentence">>> = {
   ECONNREFUSED: { refusal: "refused", code: "refused", sentence: "The host refused the connection." },
@@ -27,6 +30,9 @@ class NodeFlow implements Outflow {
   #isOver = false;
   #granted = 0;
   #hasEnded = false;
+  readonly #waiting = new PieceQueue();
+  #isWriting = false;
+  #isFinished = false;
 
   constructor({ host, port }: Destination, sink: FlowSink) {
     this.#sink = sink;
@@ -70,17 +76,47 @@ class NodeFlow implements Outflow {
   }
 
   write(bytes: Uint8Array): void {
-    if (this.#isOver) return;
-    this.#socket.write(bytes, (error) => {
-      if (!error && !this.#isOver) this.#sink.onWritten(bytes.length);
-    });
+    if (this.#isOver || this.#isFinished) return;
+    this.#waiting.push(bytes);
+    this.#writeOut();
   }
   finish(): void {
-    if (!this.#isOver) this.#socket.end();
+    this.#isFinished = true;
+    this.#writeOut();
   }
+
+  #writeOut(): void {
+    if (this.#isOver || this.#isWriting) return;
+    if (this.#waiting.length === 0) {
+      if (this.#isFinished) this.#socket.end();
+      return;
+    }
+    this.#isWriting = true;
+    // The rest of this turn's segments join the first.
+    setImmediate(() => {
+      if (this.#isOver) return;
+      let count = 0;
+      const onWritten = (error?: Error | null): void => {
+        this.#isWriting = false;
+        if (error || this.#isOver) return;
+        this.#sink.onWritten(count);
+        this.#writeOut();
+      };
+      this.#socket.cork();
+      while (this.#waiting.length > 0 && count < WRITE_BYTES) {
+        const piece = this.#waiting.shift(WRITE_BYTES)!;
+        count += piece.length;
+        const isLast = this.#waiting.length === 0 || count >= WRITE_BYTES;
+        this.#socket.write(piece, isLast ? onWritten : undefined);
+      }
+      this.#socket.uncork();
+    });
+  }
+
   abort(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#waiting.clear();
     this.#socket.resetAndDestroy();
   }
   grant(bytes: number): void {
