@@ -4,6 +4,7 @@
  */
 import { LONG, LONG_AND_BIG, LONG_SELECTORS } from "./long-tables.ts";
 import type { Dump } from "./system-judges.ts";
+import { RAM } from "./system-tables.ts";
 
 /** A field of a dump as a number; NaN where a kind of dumps has no such field. */
 type Field = (name: string) => number;
@@ -214,6 +215,11 @@ function holds(code: readonly number[], ...parts: readonly (readonly number[])[]
   }
   return true;
 }
+/** CS of the streams in real and virtual-8086 mode. */
+const LOW_CODE = RAM.code >> 4;
+/** Whether a MOV of an immediate loads a segment of real mode's that is not RAM's. */
+const loadsHighSegment = (code: readonly number[]): boolean =>
+  code.some((byte, n) => byte === 0xb8 && code[n + 2]! >= 0xa0 && code[n + 3] === 0x8e);
 /** Memory of the machine that the core runs streams in. */
 const RAM_BYTES = 0x40_0000;
 /** Whether the page of 1 GiB leads there, past all memory. */
@@ -325,6 +331,10 @@ export const bochsRules: readonly Rule[] = [
     name: "a stream that runs on behind its stack executes what earlier streams left, INS from the ports of Bochs' devices included",
     applies: (here, there, { differing }) =>
       here("rip") === LONG.end && there("rip") === LONG.end && differing.every((name) => name === "memory"),
+  },
+  {
+    name: "16-bit code whose segments lie above 640 KiB: ROM and devices there are Bochs' own",
+    applies: (here, _there, { code }) => here("cs") === LOW_CODE && loadsHighSegment(code),
   },
 ];
 

@@ -70,7 +70,13 @@ function compareAll<S extends StreamCode>(rom: SystemRom<S>, judge: Judge, strea
     const last = (dumps: ReadonlyMap<number, Dump>, ended: boolean): number =>
       ended ? rest.length : Math.max(-1, ...dumps.keys()) + 2;
     const reached = Math.min(rest.length, last(a, here.ended), last(b, there.ended));
-    for (let n = 0; n < reached; n++) results.push(compare(rom, judge, rest[n]!, a.get(n), b.get(n)));
+    const wasCut = rest.length > 1 && !(here.ended && there.ended);
+    for (let n = 0; n < reached; n++) {
+      const [x, y] = [a.get(n), b.get(n)];
+      // The judge's time may have been up: alone the stream has all of it.
+      if (wasCut && n === reached - 1 && !(x && y)) results.push(...compareAll(rom, judge, [rest[n]!]));
+      else results.push(compare(rom, judge, rest[n]!, x, y));
+    }
   }
   return results;
 }
