@@ -1,6 +1,7 @@
 import { type DebugPoint, RunExit, type WatchHit } from "../cpu/core.ts";
 import { Inspection } from "./inspection.ts";
-import type { Machine, MachineEnd } from "./machine.ts";
+import type { Machine } from "./machine.ts";
+import type { MachineEnd } from "./machine-options.ts";
 
 /** Why a machine under a debugger stands. */
 export type Stop =

@@ -1,14 +1,8 @@
 import { fail, ok, type Failure, type Outcome } from "../protocol/failure.ts";
 import type { MachineStats, Stall } from "../protocol/machine-messages.ts";
 import type { BlockDevice } from "../storage/block-device.ts";
-import {
-  createMachine,
-  type Machine,
-  type MachineEnd,
-  type MachineHost,
-  type MachineNic,
-  type MachineOptions,
-} from "./machine.ts";
+import { createMachine, type Machine } from "./machine.ts";
+import type { MachineEnd, MachineHost, MachineNic, MachineOptions } from "./machine-options.ts";
 import type { Picture } from "./screen-watch.ts";
 
 /** The same machine without a page: for the command line, tests and measurements. */

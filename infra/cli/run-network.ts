@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { openFrameLink, sharedLinkEnds } from "#protocol/frame-link.ts";
 import { type MachineDefinition, NicName, nics } from "#protocol/machine-definition.ts";
 import { type Cidr, parseCidr } from "../../durable-objects/policy/cidr.ts";
-import type { MachineNic } from "../../emulator/machine/machine.ts";
+import type { MachineNic } from "../../emulator/machine/machine-options.ts";
 import { macOf, NodeNetwork } from "../headless/node-network.ts";
 import { say } from "./words.ts";
 

@@ -1,6 +1,6 @@
 /** What a machine needs from its host, in Node. */
 import { randomFillSync } from "node:crypto";
-import type { MachineHost } from "../../emulator/machine/machine.ts";
+import type { MachineHost } from "../../emulator/machine/machine-options.ts";
 
 /** setTimeout takes 31 bits of milliseconds; a machine that sleeps longer is woken for nothing once in 24 days. */
 const LONGEST_MS = 2 ** 31 - 1;

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BootEntry } from "#protocol/machine-definition.ts";
 import { type Headless, type HeadlessOptions, runHeadless } from "../../emulator/machine/headless.ts";
-import type { MachineNic } from "../../emulator/machine/machine.ts";
+import type { MachineNic } from "../../emulator/machine/machine-options.ts";
 import type { BlockDevice } from "../../emulator/storage/block-device.ts";
 import { FailureError } from "./disks.ts";
 import { nodeHost } from "./node-host.ts";

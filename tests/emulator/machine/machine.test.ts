@@ -1,11 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import {
-  createMachine,
-  type Machine,
-  type MachineEnd,
-  type MachineHost,
-} from "../../../emulator/machine/machine.ts";
+import { createMachine, type Machine } from "../../../emulator/machine/machine.ts";
+import type { MachineEnd, MachineHost } from "../../../emulator/machine/machine-options.ts";
 import { ok, type Failure, type Outcome } from "../../../emulator/protocol/failure.ts";
 import type { Stall } from "../../../emulator/protocol/machine-messages.ts";
 import { models } from "../../../emulator/cpu/models.ts";

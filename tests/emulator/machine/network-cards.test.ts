@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { afterAll, describe, expect, onTestFailed, test } from "vitest";
 import { openFrameLink, sharedLinkEnds, type FrameLink } from "#protocol/frame-link";
 import type { BootEntry } from "#protocol/machine-definition";
-import type { MachineNic } from "../../../emulator/machine/machine.ts";
+import type { MachineNic } from "../../../emulator/machine/machine-options.ts";
 import type { Headless } from "../../../emulator/machine/headless.ts";
 import { startNodeMachine } from "../../../infra/headless/node-machine.ts";
 import { SerialDialogue } from "../../../infra/headless/serial-dialogue.ts";
