@@ -15,7 +15,7 @@ import { clearInterruptShadow, setCpl, updateMode } from "./mode";
 import { resetState } from "./reset";
 import { lanes } from "./vex";
 
-export { admit, run, step } from "./interpreter";
+export { admit, run, step } from "./run";
 
 export function reset(ramBytes: u32): void {
   bindHandlers();

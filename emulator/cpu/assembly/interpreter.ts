@@ -1,6 +1,6 @@
 /**
- * The run loop. `execute` is one loop around one switch over uop kinds: hot operations inline, all else through the handler
- * table. An inlined operation ends in `continue`; after `break` a conditional jump on ZF follows.
+ * `execute` is one loop around one switch over uop kinds: hot operations inline, all else through the handler table. An
+ * inlined operation ends in `continue`; after `break` a conditional jump on ZF follows.
  */
 import {
   K_ADC_RI32, K_ADC_RI64, K_ADC_RR32, K_ADC_RR64, K_ADD_MI32, K_ADD_MI64, K_ADD_MI8, K_ADD_MR32, K_ADD_MR64, K_ADD_MR8, K_ADD_RI32, K_ADD_RI64, K_ADD_RI8, K_ADD_RM32, K_ADD_RM64,
@@ -26,137 +26,18 @@ import {
   K_TEST_RR8_J, K_TEST_RR32_J, K_TEST_RR64_J, K_TEST_RI8_J, K_TEST_RI32_J, K_TEST_MI8_J, K_CMP_RR8_J, K_CMP_RR32_J, K_CMP_RR64_J, K_CMP_RI8_J, K_CMP_RI32_J, K_CMP_RI64_J, K_CMP_MI8_J, K_CMP_MI32_J, K_CMP_MI64_J, K_CMP_RM8_J, K_CMP_RM32_J, K_CMP_RM64_J, K_CMP_MR32_J, K_CMP_MR64_J, K_ADD_RI32_J, K_ADD_RI64_J, K_SUB_RI32_J, K_SUB_RI64_J, K_AND_RI32_J, K_DEC_R32_J, K_DEC_R64_J, K_MOV_RR64_MOV_RR64, K_MOV_RR64_MOV_RR32, K_MOV_RR64_CALL_NEAR64, K_MOV_RM64_MOV_RM64, K_MOV_RM64_MOV_RR64, K_MOV_RM64_MOV_MR64, K_PUSH_R64_PUSH_R64, K_PUSH_R64_MOV_RR64, K_MOV_RR64_PUSH_R64, K_POP_R64_POP_R64, K_POP_R64_RET64, K_ADD_RI64_POP_R64,
 } from "../../../build/generated/cpu/kinds";
 import { addressStep, wideLinear } from "./addressing";
-import { crossInstruction, enter, poolGeneration, stepOnce } from "./blocks";
-import { budget, grant, granted, repeatAgain, spend, stopRequested, syncRetired } from "./control";
-import { branchesOnly, debugTrap, instructionBreak, keepResuming, stepSwallowed, taskTrap, trapTask } from "./debug";
-import { armWatch, breakpointCount, breakpointHit, breaksAt, forgetHits, marked, passing, setPassing, watchHit, WATCH_STOP } from "./debugger";
-import { decodedLength } from "./decoder";
-import { deliverException, deliverInterrupt, deliverNmi, nmiBlocked, tripleFault } from "./exceptions";
-import { clearFault, fault, faultVector, GP, NM, nonCanonical, raise, SS_FAULT, UD } from "./fault";
-import { carry, ccDst, condition, IF, less, OP_SUB, overflow, parity, remember, rememberLogic, sign, TF, zero } from "./flags";
-import { acknowledgeInterrupt } from "./host";
-import { ADDRESS, CPL, CR0, CR4, CS, HALTED, HALTED_OPEN, IN_SMM, INTR, MODE, NMI, PAGE_LINEAR, RBP, RFLAGS, RIP, RSP, SEG_BASE, SMI, UOP_POOL, XCR0 } from "./layout";
-import { commit, readable, selectBank, storable, tlbRead, tlbSlot, tlbWrite, writable } from "./memory";
-import { canonical, clearInterruptShadow, CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXSAVE, interruptShadow, MODE_64, MODE_TRACE } from "./mode";
-import { clearWatchHits, watchHits } from "./mmu";
-import { ADC, ADD, AND, CMP, compute, decrement, increment, multiply32, multiply64, OR, shiftLeft, shiftRight, shiftRightSigned, storeRegister, SBB, SUB, TEST, writesBack, XOR } from "./operations";
-import { enterManagement } from "./smm";
+import { crossInstruction, enter, poolGeneration } from "./blocks";
+import { budget, repeatAgain, syncRetired } from "./control";
+import { marked } from "./debugger";
+import { nmiBlocked, tripleFault } from "./exceptions";
+import { fault, GP, NM, raise, UD } from "./fault";
+import { carry, condition, IF, less, OP_SUB, overflow, parity, remember, rememberLogic, sign, zero } from "./flags";
+import { registerRegister, registerImmediate, registerMemory, memoryRegister, memoryImmediate, loadMemory, storeMemory, extendMemory, stepMemory, push64, pushFast, pushTwo, popTwo, stackFault, nameStackFault } from "./inline";
+import { ADDRESS, CPL, CR0, CR4, CS, HALTED, IN_SMM, INTR, MODE, NMI, PAGE_LINEAR, RBP, RFLAGS, RIP, RSP, SEG_BASE, SMI, UOP_POOL, XCR0 } from "./layout";
+import { commit, readable, writable } from "./memory";
+import { canonical, CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXSAVE, interruptShadow, MODE_64 } from "./mode";
+import { ADC, ADD, AND, CMP, decrement, increment, multiply32, multiply64, OR, shiftLeft, shiftRight, shiftRightSigned, storeRegister, SBB, SUB, TEST, XOR } from "./operations";
 import { imm, linear, reg, rm } from "./uop";
-
-// ------------------------------------------------------------------------------------------------ inlined operations
-
-// @ts-ignore: decorator
-@inline function registerRegister<T>(operation: u32, u: usize): void {
-  const to = reg(u), r = compute<T>(operation, load<T>(to), load<T>(rm(u)));
-  if (writesBack(operation)) storeRegister<T>(to, r);
-}
-// @ts-ignore: decorator
-@inline function registerImmediate<T>(operation: u32, u: usize): void {
-  const to = reg(u), r = compute<T>(operation, load<T>(to), <T><i64>imm(u));
-  if (writesBack(operation)) storeRegister<T>(to, r);
-}
-// @ts-ignore: decorator
-@inline function registerMemory<T>(operation: u32, u: usize): bool {
-  const p = readable<T>(linear(u));
-  if (!p) return false;
-  const to = reg(u), r = compute<T>(operation, load<T>(to), load<T>(p));
-  if (writesBack(operation)) storeRegister<T>(to, r);
-  return true;
-}
-// @ts-ignore: decorator
-@inline function memoryRegister<T>(operation: u32, u: usize): bool {
-  const p = writesBack(operation) ? writable<T>(linear(u)) : readable<T>(linear(u));
-  if (!p) return false;
-  const r = compute<T>(operation, load<T>(p), load<T>(reg(u)));
-  if (writesBack(operation)) { store<T>(p, r); commit(p); }
-  return true;
-}
-// @ts-ignore: decorator
-@inline function memoryImmediate<T>(operation: u32, u: usize): bool {
-  const p = writesBack(operation) ? writable<T>(linear(u)) : readable<T>(linear(u));
-  if (!p) return false;
-  const r = compute<T>(operation, load<T>(p), <T><i64>imm(u));
-  if (writesBack(operation)) { store<T>(p, r); commit(p); }
-  return true;
-}
-// @ts-ignore: decorator
-@inline function loadMemory<T>(u: usize): bool {
-  const p = readable<T>(linear(u));
-  if (!p) return false;
-  storeRegister<T>(reg(u), load<T>(p));
-  return true;
-}
-// @ts-ignore: decorator
-@inline function storeMemory<T>(u: usize, value: T): bool {
-  const p = storable<T>(linear(u));
-  if (!p) return false;
-  store<T>(p, value); commit(p);
-  return true;
-}
-/** MOVSX and MOVZX from memory: `To` is written in full. */
-// @ts-ignore: decorator
-@inline function extendMemory<From, To>(u: usize): bool {
-  const p = readable<From>(linear(u));
-  if (!p) return false;
-  store<u64>(reg(u), <u64><To>load<From>(p));
-  return true;
-}
-// @ts-ignore: decorator
-@inline function stepMemory<T>(up: bool, u: usize): bool {
-  const p = writable<T>(linear(u));
-  if (!p) return false;
-  store<T>(p, up ? increment<T>(load<T>(p)) : decrement<T>(load<T>(p))); commit(p);
-  return true;
-}
-// @ts-ignore: decorator
-@inline function push64(value: u64): bool {
-  const top = load<u64>(RSP) - 8, p = writable<u64>(top);
-  if (!p) return stackFault();
-  store<u64>(p, value); commit(p);
-  store<u64>(RSP, top);
-  return true;
-}
-/** The same where the store needs no slow path, so that it cannot touch code; false: nothing done. */
-// @ts-ignore: decorator
-@inline function pushFast(value: u64): bool {
-  const top = load<u64>(RSP) - 8, slot = tlbSlot(tlbWrite, top);
-  if (((top + 7) & ~0xfff) != load<u64>(slot)) return false;
-  store<u64>(<usize>(<u32>top + load<u32>(slot, 8)), value);
-  store<u64>(RSP, top);
-  return true;
-}
-/** Two pushes, or two pops, that lie in one page of the TLB; false: nothing done. */
-// @ts-ignore: decorator
-@inline function pushTwo(u: usize): bool {
-  const top = load<u64>(RSP) - 16, slot = tlbSlot(tlbWrite, top);
-  // PUSH RSP pushes what the first push has left.
-  if (((top + 15) & ~0xfff) != load<u64>(slot) || load<u16>(u, 32 + 6) == <u16>RSP) return false;
-  const p = <usize>(<u32>top + load<u32>(slot, 8));
-  store<u64>(p, load<u64>(rm(u)), 8);
-  store<u64>(p, load<u64>(load<u16>(u, 32 + 6)));
-  store<u64>(RSP, top);
-  return true;
-}
-// @ts-ignore: decorator
-@inline function popTwo(u: usize): bool {
-  const top = load<u64>(RSP), slot = tlbSlot(tlbRead, top);
-  // After POP RSP the second pop is elsewhere.
-  if (((top + 15) & ~0xfff) != load<u64>(slot) || rm(u) == RSP) return false;
-  const p = <usize>(<u32>top + load<u32>(slot, 8));
-  store<u64>(RSP, top + 16);
-  store<u64>(rm(u), load<u64>(p));
-  store<u64>(load<u16>(u, 32 + 6), load<u64>(p, 8));
-  return true;
-}
-/** A stack reference through a non-canonical address is #SS(0), not #GP(0) (SDM 3A §6.15). */
-function stackFault(): bool {
-  if (nonCanonical) { clearFault(); raise(SS_FAULT, 0); }
-  return false;
-}
-
-/** The same for a memory operand whose segment is SS: the MMU does not know segments. */
-// @ts-ignore: decorator
-@inline function nameStackFault(u: usize): void { if (nonCanonical && load<u8>(u, 13) == 2 && !rm(u)) stackFault(); }
 
 // ------------------------------------------------------------------------------------------------ leaving a block
 
@@ -259,7 +140,7 @@ function checkVectors(): bool {
 // ------------------------------------------------------------------------------------------------ the switch
 
 /** Executes blocks from RIP until the run loop has something to decide: RIP and the budget are true then. */
-function execute(): void {
+export function execute(): void {
   let u = enter();
   while (u) {
     switch (<u32>load<u16>(u)) {
@@ -542,95 +423,4 @@ function execute(): void {
     // JZ and JNZ differ in bit 0 of their opcode.
     if (zero() != (load<u32>(u, 28) >> 16 & 1)) { retire(u); u = jump(u); } else u += 32;
   }
-}
-
-// ------------------------------------------------------------------------------------------------ the run loop
-
-/** RunExit of core.ts. */
-const EXIT_BUDGET: u32 = 0, EXIT_HALTED: u32 = 1, EXIT_TRIPLE_FAULT: u32 = 2, EXIT_STOPPED: u32 = 3, EXIT_BREAKPOINT: u32 = 4, EXIT_WATCHPOINT: u32 = 5;
-
-/** Delivers what waits; false while the processor is halted and nothing does. */
-function acceptInterrupt(): bool {
-  if (!interruptShadow) {
-    // SMI before NMI before what is maskable (SDM 3A table 6-2).
-    if (load<u32>(SMI) && !load<u32>(IN_SMM)) enterManagement();
-    else if (load<u32>(NMI) && !nmiBlocked) { store<u32>(NMI, 0); store<u32>(HALTED, 0); deliverNmi(); }
-    else if (load<u32>(INTR) && (load<u64>(RFLAGS) & IF)) {
-      const vector = acknowledgeInterrupt();
-      if (vector >= 0) { store<u32>(HALTED, 0); deliverInterrupt(vector); }
-    } else if (load<u32>(INTR) && load<u32>(HALTED) == HALTED_OPEN) store<u32>(HALTED, 0);
-  }
-  return !load<u32>(HALTED);
-}
-
-/** Linear address of the instruction at RIP. */
-function ripLinear(): u64 {
-  const rip = load<u64>(RIP);
-  return load<u32>(MODE) & MODE_64 ? rip : (load<u64>(CS, SEG_BASE) + rip) & 0xffffffff;
-}
-
-/** RIP behind the instruction that was decoded last, which was at `rip`. */
-function behind(rip: u64): u64 {
-  const end = rip + decodedLength;
-  return load<u32>(MODE) & MODE_64 ? end : end & 0xffffffff;
-}
-
-/** Set by a debugger that steps. */
-let alone: bool = false;
-/**
- * Runs the instruction at RIP, whatever breakpoint is there, and delivers the exception that it raises. External interrupts are
- * held back meanwhile, as a debugger's user follows the code and not the clock.
- */
-export function step(): u32 {
-  alone = true;
-  const exit = run(1);
-  alone = false;
-  return exit;
-}
-
-/** Delivers an interrupt that waits and may be taken now, and runs nothing; false while the processor is halted. */
-export function admit(): bool { return acceptInterrupt(); }
-
-/** Runs until about so many instructions have retired, or the debugger's points stop it. */
-export function run(instructions: u32): u32 {
-  grant(<i32>min(instructions, 0x7fffffff));
-  forgetHits();
-  let exit = EXIT_BUDGET;
-  for (;;) {
-    // A handler that faults at once retires nothing: such a loop must end the slice too.
-    if (fault && faultVector == WATCH_STOP) { clearFault(); selectBank(load<u32>(CPL)); setPassing(true); }
-    if (fault) {
-      clearWatchHits();
-      deliverException(); spend(4);
-      // A data breakpoint that the frame's pushes hit traps before the handler's first instruction.
-      if (watchHits && !tripleFault && !taskTrap) { debugTrap(false); continue; }
-    }
-    if (taskTrap) { trapTask(); continue; }
-    if (tripleFault) { exit = EXIT_TRIPLE_FAULT; break; }
-    if (watchHit >= 0) { exit = EXIT_WATCHPOINT; break; }
-    if (budget <= 0) { exit = breakpointHit ? EXIT_BREAKPOINT : stopRequested ? EXIT_STOPPED : EXIT_BUDGET; break; }
-    if (alone ? load<u32>(HALTED) != 0 : !acceptInterrupt()) { exit = EXIT_HALTED; break; }
-    if (tripleFault) continue;
-    const shadow = interruptShadow, trace = (load<u64>(RFLAGS) & TF) != 0;
-    clearInterruptShadow();
-    // After STI only a waiting interrupt needs the exact place.
-    const one = alone || passing || shadow == 2 || (shadow && (load<u32>(INTR) | load<u32>(NMI) | load<u32>(SMI))) || trace || (load<u32>(MODE) & MODE_TRACE) != 0;
-    if ((load<u32>(MODE) & MODE_TRACE) && instructionBreak(shadow == 2)) continue;
-    // What runs alone is not looked up in blocks, and blocks alone know of breakpoints.
-    if (one && !alone && !passing && breakpointCount && breaksAt(ripLinear())) continue;
-    const retired = granted - budget, rip = load<u64>(RIP);
-    armWatch(!passing);
-    stepOnce(one);
-    execute();
-    stepOnce(false);
-    armWatch(false);
-    if (passing) { setPassing(false); if (fault) forgetHits(); }
-    if (!one || fault) continue;
-    // Each element of a repeated string instruction is followed by the traps that it caused (SDM 3B §17.3.1.4).
-    const single = trace && (!branchesOnly() || load<u64>(RIP) != behind(rip));
-    if (granted - budget == retired) { keepResuming(); debugTrap(single); }
-    else if (interruptShadow != 2) debugTrap(single && !stepSwallowed);
-  }
-  syncRetired(0);
-  return exit;
 }
