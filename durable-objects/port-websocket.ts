@@ -1,5 +1,6 @@
 import type { GuestPipe } from "./guest-pipe.ts";
 import { type ResponseHead, valuesOf } from "./gateway/http1.ts";
+import { PieceQueue } from "./gateway/piece-queue.ts";
 import type { Unanswered } from "./gateway/unanswered.ts";
 import {
   type FrameEvent,
@@ -9,8 +10,9 @@ import {
   opcodes,
 } from "./gateway/websocket-frames.ts";
 
-/** What may wait for the guest's server before a browser that goes on sending is cut off. */
+/** What may wait for the guest's server, frames' heads included, before who goes on sending is cut off. */
 const WAITING_BYTES = 4 * 2 ** 20;
+const WRITE_BYTES = 64 * 1024;
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 async function acceptOf(key: string): Promise<string> {
@@ -42,16 +44,20 @@ export async function passWebSocket(
   return new Response(null, { status: 101, webSocket: client, headers });
 }
 
-class Passage {
-  readonly #socket: WebSocket;
-  readonly #pipe: GuestPipe;
+export class Passage {
+  readonly #socket: Pick<WebSocket, "send" | "close">;
+  readonly #pipe: Pick<GuestPipe, "read" | "write" | "close">;
   readonly #unanswered: Unanswered;
   readonly #reader = new FrameReader();
-  #writing: Promise<void> = Promise.resolve();
-  #waitingBytes = 0;
+  readonly #waiting = new PieceQueue();
+  #writing: Promise<void> | undefined;
   #isClosed = false;
 
-  constructor(socket: WebSocket, pipe: GuestPipe, unanswered: Unanswered) {
+  constructor(
+    socket: Pick<WebSocket, "send" | "close">,
+    pipe: Pick<GuestPipe, "read" | "write" | "close">,
+    unanswered: Unanswered,
+  ) {
     this.#socket = socket;
     this.#pipe = pipe;
     this.#unanswered = unanswered;
@@ -115,19 +121,25 @@ class Passage {
 
   #write(opcode: number, payload: Uint8Array): void {
     if (this.#isClosed) return;
-    this.#waitingBytes += payload.length;
-    if (this.#waitingBytes > WAITING_BYTES) return this.#close(1011, "the machine does not read");
-    const frame = encodeFrame(opcode, payload, crypto.getRandomValues(new Uint8Array(4)));
-    this.#writing = this.#writing
-      .then(() => this.#pipe.write(frame))
-      .then(() => void (this.#waitingBytes -= payload.length))
-      .catch(() => this.#close(1006, ""));
+    if (this.#waiting.length + payload.length > WAITING_BYTES)
+      return this.#close(1011, "the machine does not read");
+    this.#waiting.push(encodeFrame(opcode, payload, crypto.getRandomValues(new Uint8Array(4))));
+    this.#writing ??= this.#writeOut()
+      .catch(() => this.#close(1006, ""))
+      .finally(() => (this.#writing = undefined));
+  }
+
+  async #writeOut(): Promise<void> {
+    // The rest of this turn's messages join the first.
+    await Promise.resolve();
+    for (let piece = this.#waiting.shift(WRITE_BYTES); piece; piece = this.#waiting.shift(WRITE_BYTES))
+      await this.#pipe.write(piece);
   }
 
   #close(code: number, reason: string): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    void this.#writing.finally(() => this.#pipe.close());
+    void (this.#writing ?? Promise.resolve()).finally(() => this.#pipe.close());
     // Codes that may not be sent become 1011 (RFC 6455 §7.4.1).
     const isSendable = (code >= 1000 && code <= 1014 && ![1004, 1005, 1006].includes(code)) || code >= 3000;
     try {
