@@ -118,11 +118,23 @@ export const sum = (from: number, end: number): number[] => [
 ];
 /** MOV EAX, value; MOV ECX, number; XOR EDX, EDX; WRMSR. */
 export const writeMsr = (number: number, value: number): number[] => [
-  0xb8,
-  ...long(value),
+  ...moveEax(value),
   ...move.ecx(number),
   0x31,
   0xd2,
+  0x0f,
+  0x30,
+];
+
+/** MOV EAX and MOV RAX of an immediate. */
+export const moveEax = (value: number): number[] => [0xb8, ...long(value)];
+export const moveRax = (value: bigint): number[] => [0x48, 0xb8, ...quad(value)];
+/** MOV ECX, number; MOV EAX and EDX, the halves of the value; WRMSR. */
+export const writeWideMsr = (number: number, value: bigint): number[] => [
+  ...move.ecx(number),
+  ...moveEax(Number(value & 0xffffffffn)),
+  0xba,
+  ...long(Number((value >> 32n) & 0xffffffffn)),
   0x0f,
   0x30,
 ];

@@ -1,5 +1,6 @@
 /** Makes streams of 16-bit code for system-rom.ts: in real mode, in virtual-8086 mode, and in 16-bit segments of CPL 0 and 3. */
 import { long, word } from "./machine-code.ts";
+import { interruptStep, portStep } from "./steps.ts";
 import { START, type SystemStream } from "./system-rom.ts";
 import { commonHead, CR4_BITS, type Step, type SystemPlan } from "./system-plan.ts";
 import {
@@ -112,7 +113,7 @@ export class ShortPlanner {
       () => this.#system(),
       () => this.#control(),
       () => this.#debug(),
-      () => this.#port(),
+      () => portStep(this.#chance),
       () => this.#small(),
     ];
     return this.#chance.pick(kinds)();
@@ -240,18 +241,8 @@ export class ShortPlanner {
   }
 
   #interrupt(): Step {
-    const chance = this.#chance,
-      vector = chance.pick([0, 1, 3, 4, 5, 6, 13, 0x21, 0x27, 0x28, 0x29, 0x2a, 0x80, 0xff]);
-    const short = chance.pick([
-      [0xcc],
-      [0xce],
-      [0xf1],
-      [0x0f, 0x0b],
-      [0xcd, vector],
-      [0xcd, vector],
-      [0xcd, vector],
-    ]);
-    return () => short;
+    const vectors = [0, 1, 3, 4, 5, 6, 13, 0x21, 0x27, 0x28, 0x29, 0x2a, 0x80, 0xff];
+    return interruptStep(this.#chance, vectors, [[0xcc], [0xce], [0xf1], [0x0f, 0x0b]]);
   }
   #interruptReturn(): Step {
     const chance = this.#chance,
@@ -343,20 +334,6 @@ export class ShortPlanner {
     if (number === 6) value = chance.below(16);
     if (number === 7) value = ((chance.word() & 0xffff01ff) | 0x400) >>> 0;
     return () => [...moveEax(value), 0x0f, 0x23, 0xc0 | (number << 3)];
-  }
-
-  #port(): Step {
-    const chance = this.#chance,
-      port = chance.pick([0x34, 0x35, 0x36]);
-    const code = chance.pick([
-      [0xe4, port],
-      [0xe5, port],
-      [0x66, 0xe5, port],
-      [0xe6, port],
-      [0xfa],
-      [0xfb, 0x90],
-    ]);
-    return () => code;
   }
 
   #small(): Step {
