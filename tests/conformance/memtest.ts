@@ -9,7 +9,7 @@ import { type Suite, Tally } from "./suite.ts";
 
 const LIMIT_MS = 240_000;
 
-function screenText(machine: Headless): string {
+export function screenText(machine: Headless): string {
   const picture = machine.picture();
   if (picture.kind !== "text") return "";
   const { cells, columns } = picture.screen;
@@ -20,7 +20,7 @@ function screenText(machine: Headless): string {
 }
 
 /** Waits until the screen shows what is asked for; undefined when it does not in time. */
-async function seen(machine: Headless, pattern: RegExp): Promise<string | undefined> {
+export async function seen(machine: Headless, pattern: RegExp): Promise<string | undefined> {
   const end = performance.now() + LIMIT_MS;
   while (performance.now() < end) {
     const match = pattern.exec(screenText(machine));

@@ -30,14 +30,14 @@ export class Tally {
   #passed = 0;
   readonly #failures: string[] = [];
   readonly #idle = new Map<string, string[]>();
-  readonly #shown: string[] = [];
+  readonly #shown = new Map<string, string[]>();
   #skipped = 0;
   readonly #skips: string[] = [];
 
-  /** The same for one whose name is worth saying when it passes. */
-  judgeShown(name: string, differences: readonly string[]): void {
-    this.judge(name, differences);
-    if (differences.length === 0) this.#shown.push(name);
+  /** The same for one that is worth naming when it passes, with others on the same processor model. */
+  judgeOn(model: string, name: string, differences: readonly string[]): void {
+    this.judge(`${model}: ${name}`, differences);
+    if (differences.length === 0) this.#shown.set(model, [...(this.#shown.get(model) ?? []), name]);
   }
   pass(): void {
     this.#passed++;
@@ -69,7 +69,7 @@ export class Tally {
       failures: this.#failures,
       origin,
       reasons: [
-        ...(this.#shown.length > 0 ? [`passed: ${this.#shown.join("; ")}`] : []),
+        ...[...this.#shown].map(([model, names]) => `passed on ${model}: ${names.join("; ")}`),
         ...idle.map(
           ([reason, names]) =>
             `${names.length} not applicable, ${reason}${names.length <= 20 ? `: ${names.join(", ")}` : ""}`,

@@ -5,6 +5,7 @@ import { kvmUnitTests } from "./kvm-unit-tests.ts";
 import { linuxPrograms } from "./linux-programs.ts";
 import { lockstep } from "./lockstep.ts";
 import { memtest } from "./memtest.ts";
+import { modelGuests } from "./models.ts";
 import { nativeVectors } from "./native-vectors.ts";
 import { qemuSystem } from "./qemu-system.ts";
 import type { Suite } from "./suite.ts";
@@ -24,4 +25,5 @@ export const suites: readonly Suite[] = [
   ...kvmUnitTests,
   testfloat,
   memtest,
+  modelGuests,
 ];
