@@ -17,6 +17,10 @@ export const quotaWords = ({ of, retryAfterMs }: Pick<Quota, "of" | "retryAfterM
     ? `${quotaSentences[of]} Trying again helps in ${show.seconds(retryAfterMs)}.`
     : quotaSentences[of];
 
+/** `name`: of which no name server answered. */
+export const nameWords = (name: string): string =>
+  `The name ${name} could not be looked up, because no name server answers. Addresses in digits can still be reached.`;
+
 /** Why a connection was refused, or how it ended, in a few words for a list. Empty: nothing to say. */
 export function reasonWords(reason: FlowRow["reason"]): string {
   switch (reason) {

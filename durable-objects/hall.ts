@@ -9,7 +9,8 @@ import { GuardedEgress } from "./gateway/guarded-egress.ts";
 import { L2Guest, type Lan, virgaLan } from "./gateway/l2-guest.ts";
 import { localDatagrams } from "./gateway/local-datagrams.ts";
 import { Names } from "./gateway/names.ts";
-import { noticeOf } from "./gateway/flow-notice.ts";
+import { namesNotice, noticeOf } from "./gateway/flow-notice.ts";
+import { watchNames } from "./gateway/name-watch.ts";
 import type { StackHostParts } from "./gateway/stack-host.ts";
 import { Unanswered } from "./gateway/unanswered.ts";
 import { VirgaCarrier } from "./gateway/virga-carrier.ts";
@@ -114,14 +115,13 @@ export class Hall {
       this.#afterTurn();
     };
     const notify = carrier instanceof VirgaCarrier ? carrier : undefined;
-    const guest: L2Guest<C> = new L2Guest(
-      carrier,
-      this.stackParts(lan, turn, (event) => {
-        notify?.notify(noticeOf(event, "connect"));
-        const bound = event.kind === "refused" ? this.#keeper.quotaNotice(event.why.code) : undefined;
-        if (bound) notify?.notify(bound);
-      }),
-    );
+    const parts = this.stackParts(lan, turn, (event) => {
+      notify?.notify(noticeOf(event, "connect"));
+      const bound = event.kind === "refused" ? this.#keeper.quotaNotice(event.why.code) : undefined;
+      if (bound) notify?.notify(bound);
+    });
+    const resolve = watchNames(parts.resolve, (failing) => notify?.notify(namesNotice(failing)));
+    const guest: L2Guest<C> = new L2Guest(carrier, { ...parts, resolve });
     return guest;
   }
 

@@ -3,7 +3,7 @@ import type { FlowRow } from "#protocol/network-messages";
 import { describe } from "../failure-text.ts";
 import type { Network, NetworkView } from "../machine/create-network.ts";
 import * as show from "../numbers.ts";
-import { quotaWords, reasonWords } from "../refusal-text.ts";
+import { nameWords, quotaWords, reasonWords } from "../refusal-text.ts";
 import { Facts } from "./facts.tsx";
 import { LanSection } from "./lan-section.tsx";
 import { PortsSection } from "./ports-section.tsx";
@@ -118,6 +118,13 @@ export function NetworkPanel(props: { network: Network; slug: string; invite: st
         {(quota) => (
           <p class="muted" role="status">
             {quotaWords(quota())}
+          </p>
+        )}
+      </Show>
+      <Show when={view().failingName}>
+        {(name) => (
+          <p class="muted" role="status">
+            {nameWords(name())}
           </p>
         )}
       </Show>

@@ -31,6 +31,8 @@ export interface NetworkView {
   policy?: Extract<TunnelWord, { type: "policy" }> | undefined;
   /** A bound that was reached a moment ago. */
   quota?: Extract<TunnelWord, { type: "quota" }> | undefined;
+  /** The name of which no name server answered; undefined: they answer. */
+  failingName?: string | undefined;
   /** Ports of the machine that have an address of their own on the web. */
   ports: Extract<TunnelWord, { type: "ports" }>["ports"];
   /** The machine's hardware address, by which it owns its ports. */
@@ -47,6 +49,7 @@ const off = (): NetworkView => ({
   stats: undefined,
   policy: undefined,
   quota: undefined,
+  failingName: undefined,
   ports: [],
   machine: undefined,
   flows: [],
@@ -149,6 +152,7 @@ export function createNetwork() {
   function onTunnel(notice: TunnelWord): void {
     if (notice.type === "policy") setView("policy", notice);
     else if (notice.type === "quota") showQuota(notice);
+    else if (notice.type === "names") setView("failingName", notice.failing);
     else if (notice.type === "ports") setView("ports", reconcile(notice.ports, { key: "id" }));
   }
 

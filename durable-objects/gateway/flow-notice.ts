@@ -3,6 +3,12 @@ import { lanDefaults } from "../net/lan.ts";
 import { HOST_ALIAS, HOST_NAME } from "./host-alias.ts";
 import type { FlowEvent } from "./stack-host.ts";
 
+/** `failing`: the name of which no name server answered; undefined: they answer again. */
+export const namesNotice = (failing: string | undefined): TunnelNotice => ({
+  type: "names",
+  ...(failing !== undefined && { failing }),
+});
+
 /** A flow's fate as the page is told it. `egress`: by which kind of way its flows leave. */
 export function noticeOf(event: FlowEvent, egress: EgressKind): TunnelNotice {
   const { flow, target, protocol } = event;

@@ -1,6 +1,7 @@
 import type { Egress, OpenDatagrams } from "../../durable-objects/gateway/flow.ts";
 import { noDatagrams } from "../../durable-objects/gateway/guarded-datagrams.ts";
-import { noticeOf } from "../../durable-objects/gateway/flow-notice.ts";
+import { namesNotice, noticeOf } from "../../durable-objects/gateway/flow-notice.ts";
+import { watchNames } from "../../durable-objects/gateway/name-watch.ts";
 import { lanStack } from "../../durable-objects/gateway/lan-stack.ts";
 import { localDatagrams } from "../../durable-objects/gateway/local-datagrams.ts";
 import { Names } from "../../durable-objects/gateway/names.ts";
@@ -71,7 +72,7 @@ export class PageUplink implements Uplink {
         }),
       egress: parts.way.egress,
       openDatagrams: localDatagrams(names, now, parts.way.openDatagrams ?? noDatagrams(now)),
-      resolve: parts.resolve,
+      resolve: watchNames(parts.resolve, (failing) => this.#soon(() => events.notice(namesNotice(failing)))),
       transmit: (frame) => this.#transmit(frame),
       isRoomy: () => this.#heldBytes < ROOMY_BYTES,
       onFlow: (event) => this.#soon(() => events.notice(noticeOf(event, parts.way.kind))),

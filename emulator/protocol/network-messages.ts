@@ -97,7 +97,7 @@ export type NetworkNotice =
   /** What the tunnel says of itself, as it came. */
   | {
       readonly type: "tunnel";
-      readonly notice: Extract<TunnelNotice, { type: "quota" | "policy" | "ports" | "limits" }>;
+      readonly notice: Extract<TunnelNotice, { type: "quota" | "names" | "policy" | "ports" | "limits" }>;
     }
   | { readonly type: "stats"; readonly stats: NetworkStats }
   | { readonly type: "capture-file"; readonly bytes: Uint8Array };

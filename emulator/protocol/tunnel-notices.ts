@@ -80,6 +80,8 @@ export const TunnelNotice = z.discriminatedUnion("type", [
     /** 0: not before something is closed, or never. */
     retryAfterMs: count,
   }),
+  /** Whether name servers answer, when it is first known and when it changes. `failing`: the name of which none did. */
+  z.object({ type: z.literal("names"), failing: z.optional(text(253)) }),
   /** Who the visitor is to this tunnel, and what that allows. Sent at the start and when it changes. */
   z.object({
     type: z.literal("policy"),
