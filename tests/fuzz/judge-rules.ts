@@ -215,6 +215,8 @@ function holds(code: readonly number[], ...parts: readonly (readonly number[])[]
   }
   return true;
 }
+/** IN from the port in the next byte. */
+const isIn = (opcode: number): boolean => opcode === 0xe4 || opcode === 0xe5;
 /** CS of the streams in real and virtual-8086 mode. */
 const LOW_CODE = RAM.code >> 4;
 /** Whether a MOV of an immediate loads a segment of real mode's that is not RAM's. */
@@ -335,6 +337,15 @@ export const bochsRules: readonly Rule[] = [
   {
     name: "16-bit code whose segments lie above 640 KiB: ROM and devices there are Bochs' own",
     applies: (here, _there, { code }) => here("cs") === LOW_CODE && loadsHighSegment(code),
+  },
+  {
+    name: "IN from a port of one of Bochs' devices, which a stream jumped into the middle of an instruction for",
+    applies: (_here, _there, { differing, code }) =>
+      differing.every((name) => name === "eax" || name === "rax") &&
+      code.some(
+        (byte, n) =>
+          [0xec, 0xed].includes(byte) || (n > 0 && isIn(code[n - 1]!) && (byte < 0x34 || byte > 0x36)),
+      ),
   },
 ];
 

@@ -3,17 +3,27 @@
  * levels of pages. Every exception and INT 20h go to 64-bit handlers; a double fault has a stack of its own.
  */
 import { LONG, LONG_GDT_BYTES, LONG_SELECTORS, LONG_TABLES_END, longTables } from "./long-tables.ts";
-import { Code, copy, fill, long, quad, sum, switchOff, word, writeMsr } from "./machine-code.ts";
+import { Code, copy, long, moveEax, quad, sum, switchOff, word, writeMsr } from "./machine-code.ts";
 import { readMarked, type SystemRom } from "./system-judges.ts";
-import { enterFlat, putRom } from "./system-rom.ts";
-import { pages, RAM, ROM } from "./system-tables.ts";
+import {
+  copyCode,
+  enterFlat,
+  fetchStream,
+  HARNESS_END,
+  placesOf,
+  printDump,
+  putRom,
+  putStubs,
+  resetDebug,
+  STUB,
+  TEMPLATE,
+} from "./rom-parts.ts";
+import { RAM, ROM } from "./system-tables.ts";
 
 export const LONG_CODE_BYTES = 144;
 const HEAD = 240;
 const RECORD = HEAD + LONG_CODE_BYTES;
-const TEMPLATE = ROM,
-  HARNESS = ROM + 0x9000,
-  HARNESS_END = ROM + 0xfe00;
+const HARNESS = ROM + 0x9000;
 
 /** Quadwords of a dump: what is on the stack, then the rest as `common` stores it. */
 const DUMP = (
@@ -42,21 +52,10 @@ export interface LongStream {
   readonly code: readonly number[];
 }
 const R = {
-  rip: 8,
-  cs: 16,
-  flags: 24,
-  rsp: 32,
-  ss: 40,
-  ds: 48,
-  es: 56,
-  fs: 64,
-  gs: 72,
-  registers: 80,
+  ...placesOf(["rip", "cs", "flags", "rsp", "ss", "ds", "es", "fs", "gs", "registers"], 8, 8),
+  ...placesOf(["cr0", "cr3", "cr4", "efer"], 208, 8),
 } as const;
-const SYSTEM = { cr0: 208, cr3: 216, cr4: 224, efer: 232 } as const;
 
-const STUB = 12;
-const errorCodes = new Set([8, 10, 11, 12, 13, 14, 17]);
 const COUNTER = RAM.dump + 0x400,
   MARK = COUNTER + 4,
   MARKED = 0x6772_6964;
@@ -64,7 +63,6 @@ const COUNTER = RAM.dump + 0x400,
 const absolute = (place: number): number[] => [0x04, 0x25, ...long(place)];
 const loadEax = (place: number): number[] => [0x8b, ...absolute(place)];
 const loadRax = (place: number): number[] => [0x48, 0x8b, ...absolute(place)];
-const moveEax = (value: number): number[] => [0xb8, ...long(value)];
 /** STOSQ of what the bytes before it put into RAX. */
 const store = (...load: readonly number[]): number[] => [...load, 0x48, 0xab];
 /** RDMSR into RAX. */
@@ -104,9 +102,7 @@ function resetState(code: Code): void {
   code.put(0x66, 0xb8, ...word(LONG_SELECTORS.ldt), 0x0f, 0x00, 0xd0);
   code.put(0x66, 0xb8, ...word(LONG_SELECTORS.tss), 0x0f, 0x00, 0xd8);
   code.put(0x31, 0xc0, 0x0f, 0x22, 0xd0, 0x44, 0x0f, 0x22, 0xc0, ...moveEax(RAM.dump + 0x1000));
-  for (const number of [0, 1, 2, 3]) code.put(0x0f, 0x23, 0xc0 | (number << 3));
-  code.put(...moveEax(0xffff0ff0), 0x0f, 0x23, 0xf0, ...moveEax(0x400), 0x0f, 0x23, 0xf8);
-  for (const msr of [0x174, 0x175, 0x176]) code.put(...writeMsr(msr, 0));
+  resetDebug(code);
   // STAR: 08h for SYSCALL, 18h for SYSRET.
   code.put(0xb9, ...long(0xc0000081), 0x31, 0xc0, 0xba, ...long(0x180008), 0x0f, 0x30);
   for (const msr of [0xc0000082, 0xc0000083]) code.put(...writeMsr(msr, LONG.entry));
@@ -114,13 +110,9 @@ function resetState(code: Code): void {
 }
 
 function startStream(code: Code, count: number, streams: number): void {
-  code.put(...loadEax(COUNTER), 0x3d, ...long(count)).jump("end", 0x0f, 0x83);
-  code.put(0x69, 0xf0, ...long(RECORD), 0x81, 0xc6, ...long(streams));
-  code.put(0xbf, ...long(RAM.record), 0xb9, ...long(RECORD >> 2), 0xf3, 0xa5);
-  code.put(...fill(RAM.code, 0x20cd20cd, 0x1000), ...fill(RAM.data, 0x5a3c7811, RAM.dataEnd - RAM.data));
-  code.put(...fill(pages.kernel, 0x5a3c7811, 0x1000));
-  code.put(...fill(RAM.stack - 0x800, 0, RAM.stackEnd - RAM.stack + 0x800));
-  code.put(...copy(RAM.code, RAM.record + HEAD, LONG_CODE_BYTES));
+  code.put(...loadEax(COUNTER));
+  fetchStream(code, { count, streams, recordBytes: RECORD });
+  code.put(...copyCode(HEAD, LONG_CODE_BYTES));
   const field = (place: number): number => RAM.record + place;
   // DS ES FS GS, then the bases that go with them.
   for (const [place, modrm] of [
@@ -137,8 +129,8 @@ function startStream(code: Code, count: number, streams: number): void {
   ] as const)
     code.put(...writeMsr(msr, base));
   for (const place of [R.ss, R.rsp, R.flags, R.cs, R.rip]) code.put(0xff, 0x34, 0x25, ...long(field(place)));
-  code.put(0xb9, ...long(0xc0000080), ...loadEax(field(SYSTEM.efer)), 0x31, 0xd2, 0x0f, 0x30);
-  code.put(...loadEax(field(SYSTEM.cr0)), 0x0f, 0x22, 0xc0);
+  code.put(0xb9, ...long(0xc0000080), ...loadEax(field(R.efer)), 0x31, 0xd2, 0x0f, 0x30);
+  code.put(...loadEax(field(R.cr0)), 0x0f, 0x22, 0xc0);
   for (let number = 1; number < 16; number++)
     if (number !== 4)
       code.put(
@@ -149,7 +141,7 @@ function startStream(code: Code, count: number, streams: number): void {
         ...long(field(R.registers + 8 * number)),
       );
   // CR4 and CR3 come last: with SMAP on, the record is still the kernel's.
-  code.put(...loadEax(field(SYSTEM.cr4)), 0x0f, 0x22, 0xe0, ...loadEax(field(SYSTEM.cr3)), 0x0f, 0x22, 0xd8);
+  code.put(...loadEax(field(R.cr4)), 0x0f, 0x22, 0xe0, ...loadEax(field(R.cr3)), 0x0f, 0x22, 0xd8);
   code.put(...loadRax(field(R.registers)), 0x48, 0xcf);
 }
 
@@ -186,8 +178,7 @@ function common(code: Code): void {
     ...sum(RAM.stack - 0x800, RAM.stackEnd),
     ...store(0x89, 0xd8),
   );
-  code.put(0xbe, ...long(RAM.dump), 0xb9, ...long(DUMP_BYTES), 0xba, ...long(0xe9), 0xac, 0xee, 0xe2, 0xfc);
-  code.put(0xff, 0x04, 0x25, ...long(COUNTER)).jump("next", 0xe9);
+  code.put(...printDump(DUMP_BYTES), 0xff, 0x04, 0x25, ...long(COUNTER)).jump("next", 0xe9);
 }
 
 /** 32-bit code from the reset to long mode: counts a stream that was cut short, makes the pages, switches. */
@@ -216,12 +207,7 @@ function enterLong(code: Code): void {
 
 function harness(count: number, streams: number): { code: number[]; start: number } {
   const code = new Code(HARNESS);
-  for (let vector = 0; vector < 256; vector++) {
-    const begin = code.bytes.length;
-    if (!errorCodes.has(vector)) code.put(0x6a, 0);
-    code.put(0x68, ...long(vector)).jump("common", 0xe9);
-    while (code.bytes.length < begin + STUB) code.put(0x90);
-  }
+  putStubs(code);
   code.label("gdt").put(...word(LONG_GDT_BYTES - 1), ...quad(BigInt(RAM.gdt)));
   code.label("idt").put(...word(0xfff), ...quad(BigInt(RAM.idt)));
   enterLong(code);

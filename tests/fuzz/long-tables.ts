@@ -1,6 +1,6 @@
 /** Memory of the long-mode ROM's streams: descriptors and gates of 8 and 16 bytes, and four levels of pages, as they are before each stream. */
 import { descriptor, long, longDescriptor, longGate, quad, word } from "./machine-code.ts";
-import { pages, RAM } from "./system-tables.ts";
+import { gateAccess, ioMap, pages, RAM } from "./system-tables.ts";
 
 /** Where what is not in `RAM` lies: the tables of four-level paging take the place of the other kinds'. */
 export const LONG = {
@@ -93,11 +93,7 @@ export function longTables(handlers: (vector: number) => number): number[] {
   const put = (place: number, list: readonly number[]): void => bytes.set(list, place - RAM.idt);
   const setGate = (vector: number, access: number, count = 0, selector = 0x08): void =>
     put(RAM.idt + 16 * vector, longGate(selector, BigInt(handlers(vector)), access, count));
-  for (let vector = 0; vector < 256; vector++) {
-    // Gates that CPL 3 may use: breakpoint, overflow, and 20h to 27h; traps among the latter.
-    const open = vector === 3 || vector === 4 || (vector >= 0x20 && vector < 0x28);
-    setGate(vector, (open ? 0xee : 0x8e) | (vector >= 0x24 && vector < 0x28 ? 1 : 0), vector === 8 ? 1 : 0);
-  }
+  for (let vector = 0; vector < 256; vector++) setGate(vector, gateAccess(vector), vector === 8 ? 1 : 0);
   setGate(0x28, 0x0e);
   setGate(0x29, 0xee, 2);
   setGate(0x2a, 0xee, 0, LONG_SELECTORS.code32);
@@ -111,7 +107,7 @@ export function longTables(handlers: (vector: number) => number): number[] {
   put(RAM.tss + 0x24, quad(BigInt(LONG.istStack)));
   put(RAM.tss + 0x2c, quad(BigInt(LONG.istStack - 0x400)));
   put(RAM.tss + 0x66, word(0x68));
-  for (let n = 0; n < 32; n++) put(RAM.tss + 0x68 + n, [n < 16 ? 0x11 : 0xff]);
+  put(RAM.tss + 0x68, ioMap);
   putPages(put);
   return [...bytes];
 }

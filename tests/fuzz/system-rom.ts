@@ -5,18 +5,27 @@
  * A stream that shuts the processor down costs a reset: RAM keeps the count, and the ROM goes on with the next.
  * Tables and harness are in the last 128 KiB below 1 MiB, the streams below them at the top of the address space.
  */
+import {
+  copyCode,
+  enterFlat,
+  fetchStream,
+  HARNESS_END,
+  placesOf,
+  printDump,
+  putRom,
+  putStubs,
+  resetDebug,
+  STUB,
+  TEMPLATE,
+} from "./rom-parts.ts";
 import { readMarked, type SystemRom } from "./system-judges.ts";
-import { Code, copy, fill, long, sum, switchOff, word, writeMsr } from "./machine-code.ts";
-import { GDT_LIMIT, LOW_DATA_16, pages, RAM, ROM, ROM_CODE_16, tables } from "./system-tables.ts";
+import { Code, copy, fill, long, moveEax, sum, switchOff, word, writeMsr } from "./machine-code.ts";
+import { GDT_LIMIT, LOW_DATA_16, RAM, ROM, ROM_CODE_16, tables } from "./system-tables.ts";
 
-const ROM_BYTES = 0x2_0000;
 const CODE_BYTES = 108;
 const HEAD = 88;
 const RECORD = HEAD + CODE_BYTES;
-/** Templates of the tables in the ROM, then the harness. */
-const TEMPLATE = ROM,
-  HARNESS = ROM + 0xa000,
-  HARNESS_END = ROM + 0xfe00;
+const HARNESS = ROM + 0xa000;
 
 /** Doublewords of a dump: see `common` below. */
 const DUMP = (
@@ -53,22 +62,9 @@ export interface SystemStream {
 const R = {
   start: 4,
   registers: 8,
-  eip: 40,
-  cs: 44,
-  flags: 48,
-  esp: 52,
-  ss: 56,
-  es: 60,
-  ds: 64,
-  fs: 68,
-  gs: 72,
-  cr0: 76,
-  cr3: 80,
-  cr4: 84,
+  ...placesOf(["eip", "cs", "flags", "esp", "ss", "es", "ds", "fs", "gs", "cr0", "cr3", "cr4"], 40, 4),
 } as const;
 
-const STUB = 12;
-const errorCodes = new Set([8, 10, 11, 12, 13, 14, 17]);
 /** Where the number of the next stream is kept, and a word that says so: above the dump. */
 const COUNTER = RAM.dump + 0x200,
   MARK = COUNTER + 4,
@@ -90,7 +86,6 @@ const storeSystem = (...load: readonly number[]): number[] => [...load, 0xab];
 /** MOV EAX, [place] and MOV [place], EAX. */
 const loadEax = (place: number): number[] => [0xa1, ...long(place)];
 const storeEax = (place: number): number[] => [0xa3, ...long(place)];
-const moveEax = (value: number): number[] => [0xb8, ...long(value)];
 const pushFrom = (place: number): number[] => [0xff, 0x35, ...long(place)];
 const flatSegments = [0x66, 0xb8, 0x10, 0, 0x8e, 0xd8, 0x8e, 0xc0];
 
@@ -107,24 +102,16 @@ function resetState(code: Code): void {
   code.put(0x0f, 0x01, 0x15, ...long(code.address("gdt")), 0x0f, 0x01, 0x1d, ...long(code.address("idt")));
   code.put(0x8e, 0xe0, 0x8e, 0xe8);
   code.put(0x66, 0xb8, 0x30, 0, 0x0f, 0x00, 0xd0, 0x66, 0xb8, 0x28, 0, 0x0f, 0x00, 0xd8);
-  // Breakpoints lie where nothing is: whether reading the interrupt table of real mode, at 0, meets one differs.
   code.put(0x31, 0xc0, 0x0f, 0x22, 0xd0, ...moveEax(RAM.dump + 0x1000));
-  for (const number of [0, 1, 2, 3]) code.put(0x0f, 0x23, 0xc0 | (number << 3));
-  code.put(...moveEax(0xffff0ff0), 0x0f, 0x23, 0xf0, ...moveEax(0x400), 0x0f, 0x23, 0xf8);
-  for (const msr of [0x174, 0x175, 0x176]) code.put(...writeMsr(msr, 0));
+  resetDebug(code);
   code.put(...writeMsr(0xc0000080, 0x800));
 }
 
 /** Prepares memory and starts the stream whose number is in COUNTER. */
 function startStream(code: Code, count: number, streams: number): void {
-  code.put(...loadEax(COUNTER), 0x3d, ...long(count)).jump("end", 0x0f, 0x83);
-  // ESI = its record: IMUL ESI, EAX, size; ADD ESI, first.
-  code.put(0x69, 0xf0, ...long(RECORD), 0x81, 0xc6, ...long(streams));
-  code.put(0xbf, ...long(RAM.record), 0xb9, ...long(RECORD >> 2), 0xf3, 0xa5);
-  code.put(...fill(RAM.code, 0x20cd20cd, 0x1000), ...fill(RAM.data, 0x5a3c7811, RAM.dataEnd - RAM.data));
-  code.put(...fill(pages.kernel, 0x5a3c7811, 0x1000));
-  code.put(...fill(RAM.stack - 0x800, 0, RAM.stackEnd - RAM.stack + 0x800), ...fill(REAL, 0, 0x80));
-  code.put(...copy(RAM.code, RAM.record + HEAD, CODE_BYTES));
+  code.put(...loadEax(COUNTER));
+  fetchStream(code, { count, streams, recordBytes: RECORD });
+  code.put(...fill(REAL, 0, 0x80), ...copyCode(HEAD, CODE_BYTES));
   const field = (place: number): number => RAM.record + place;
   // CR3, which a task switch loads too, then CR4.
   code.put(...loadEax(field(R.cr3)), 0x0f, 0x22, 0xd8, ...storeEax(RAM.tss + 0x1c));
@@ -229,19 +216,13 @@ function common(code: Code): void {
   code.put(0x31, 0xdb, ...sum(RAM.idt, RAM.tablesEnd), ...storeSystem(0x89, 0xd8));
   code.put(0x31, 0xdb, ...sum(RAM.code, RAM.dataEnd), ...sum(RAM.stack - 0x800, RAM.stackEnd));
   code.put(...storeSystem(0x89, 0xd8));
-  code.put(0xbe, ...long(RAM.dump), 0xb9, ...long(DUMP_BYTES), 0xba, ...long(0xe9), 0xac, 0xee, 0xe2, 0xfc);
-  code.put(0xff, 0x05, ...long(COUNTER)).jump("next", 0xe9);
+  code.put(...printDump(DUMP_BYTES), 0xff, 0x05, ...long(COUNTER)).jump("next", 0xe9);
 }
 
-/** Stubs that push the vector, and 0 where the processor pushes no error code, and join `common`; and those of real mode. */
+/** The vectors' stubs, and those of real mode with its interrupt table. */
 function stubs(code: Code): { handlers: number; real: number } {
   const handlers = code.address("handlers");
-  for (let vector = 0; vector < 256; vector++) {
-    const begin = code.bytes.length;
-    if (!errorCodes.has(vector)) code.put(0x6a, 0);
-    code.put(0x68, ...long(vector)).jump("common", 0xe9);
-    while (code.bytes.length < begin + STUB) code.put(0x90);
-  }
+  putStubs(code);
   const real = code.label("realHandlers").address("realHandlers");
   for (let vector = 0; vector < 256; vector++) code.put(0x68, ...word(vector)).jump16("commonReal", 0xe9);
   code.label("interrupts");
@@ -277,21 +258,6 @@ function harness(count: number, streams: number): { code: number[]; handlers: nu
   return { code: finished, handlers, start: code.address("start") };
 }
 
-type Put = (place: number, list: readonly number[]) => void;
-
-/** A ROM of records, which ends at 4 GiB and whose last 128 KiB are at 1 MiB too; `fillRest` puts the rest, and learns where the records are. */
-export function putRom(
-  records: readonly (readonly number[])[],
-  recordBytes: number,
-  fillRest: (put: Put, place: number) => void,
-): Uint8Array {
-  const size = ROM_BYTES + ((records.length * recordBytes + 0xffff) & ~0xffff),
-    rom = new Uint8Array(size).fill(0xf4);
-  for (const [n, list] of records.entries()) rom.set(list, recordBytes * n);
-  fillRest((place, list) => rom.set(list, size - ROM_BYTES + place - ROM), 2 ** 32 - size);
-  return rom;
-}
-
 const makeRom = (streams: readonly SystemStream[]): Uint8Array =>
   putRom(
     streams.map((stream, n) => record(n, stream)),
@@ -313,16 +279,6 @@ function record(n: number, stream: SystemStream): number[] {
   const head = [n, start, ...registers, eip, cs, flags, esp, ss, ...segments, cr0, cr3, cr4].flatMap(long);
   if (head.length !== HEAD) throw new Error("a stream is incomplete");
   return [...head, ...stream.code];
-}
-
-/** Real mode at F000:FF00: LGDT CS:[pointer]; MOV EAX, 11h; MOV CR0, EAX; JMP far selector:start. The GDT is the template's. */
-export function enterFlat(put: Put, start: number, selector: number): void {
-  const pointer = 0xfe00;
-  put(0xf_0000 + pointer, [...word(0xff), ...long(TEMPLATE + RAM.gdt - RAM.idt)]);
-  const load = [0xfa, 0x66, 0x2e, 0x0f, 0x01, 0x16, ...word(pointer)];
-  const jump = [0x66, 0xea, ...long(start), ...word(selector)];
-  put(0xf_ff00, [...load, 0x66, ...moveEax(0x11), 0x0f, 0x22, 0xc0, ...jump]);
-  put(0xf_fff0, [0xea, 0x00, 0xff, 0x00, 0xf0]);
 }
 
 export const systemRom: SystemRom<SystemStream> = {

@@ -86,18 +86,20 @@ export const ROM_CODE_16 = FIRST_TEST_SELECTOR + 8 * testDescriptors.length,
   LOW_DATA_16 = ROM_CODE_16 + 8;
 export const GDT_LIMIT = LOW_DATA_16 + 7;
 
+/** Access byte of a vector's gate: CPL 3 may use breakpoint, overflow, and 20h to 27h; 24h to 27h are traps. */
+export function gateAccess(vector: number): number {
+  const open = vector === 3 || vector === 4 || (vector >= 0x20 && vector < 0x28);
+  return (open ? 0xee : 0x8e) | (vector >= 0x24 && vector < 0x28 ? 1 : 0);
+}
+/** Ports 0-7Fh are open but for every fourth; E9h is shut to CPL 3. */
+export const ioMap: readonly number[] = Array.from({ length: 32 }, (_, n) => (n < 16 ? 0x11 : 0xff));
+
 /** The tables, from RAM.idt to RAM.tablesEnd; `handlers` tells where a vector is handled. */
 export function tables(handlers: (vector: number) => number): number[] {
   const bytes = new Uint8Array(RAM.tablesEnd - RAM.idt);
   const put = (place: number, list: readonly number[]): void => bytes.set(list, place - RAM.idt);
-  for (let vector = 0; vector < 256; vector++) {
-    // Gates that CPL 3 may use: breakpoint, overflow, and 20h to 27h; traps among the latter.
-    const open = vector === 3 || vector === 4 || (vector >= 0x20 && vector < 0x28);
-    put(
-      RAM.idt + 8 * vector,
-      gate(0x08, handlers(vector), (open ? 0xee : 0x8e) | (vector >= 0x24 && vector < 0x28 ? 1 : 0)),
-    );
-  }
+  for (let vector = 0; vector < 256; vector++)
+    put(RAM.idt + 8 * vector, gate(0x08, handlers(vector), gateAccess(vector)));
   put(RAM.idt + 8 * 0x28, gate(0x08, handlers(0x28), 0x0e));
   // A gate of the 286, and task gates.
   put(RAM.idt + 8 * 0x29, gate(CODE_16, 0x80, 0xe6));
@@ -125,8 +127,7 @@ export function tables(handlers: (vector: number) => number): number[] {
       put(tss + 0x48 + 4 * n, long(selector));
     put(tss + 102, word(0x68));
   }
-  // Ports 0-7Fh are open but for every fourth; E9h is shut to CPL 3.
-  for (let n = 0; n < 32; n++) put(RAM.tss + 0x68 + n, [n < 16 ? 0x11 : 0xff]);
+  put(RAM.tss + 0x68, ioMap);
   for (const [n, value] of [0, 0x800, FIRST_TEST_SELECTOR, 0, 0, 0, 0, 0x80, 2].entries())
     put(TSS_16 + 2 * n, word(value));
   for (const [n, selector] of [0x10, CODE_16, FIRST_TEST_SELECTOR, 0x10, 0x30].entries())
