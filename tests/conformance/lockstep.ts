@@ -3,7 +3,8 @@ import { readEnvironment, VectorMachine } from "../support/cpu-vectors.ts";
 import { foundFolder } from "../fuzz/cpu.ts";
 import { judge } from "../fuzz/judge.ts";
 import { NativeHost, prepareNativeHost } from "../fuzz/native-host.ts";
-import { type Bits, StreamMaker } from "../fuzz/stream.ts";
+import { StreamMaker } from "../fuzz/stream.ts";
+import type { Bits } from "../fuzz/stream-state.ts";
 import { Chance } from "../fuzz/values.ts";
 import { type Suite, Tally } from "./suite.ts";
 

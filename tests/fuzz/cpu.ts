@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { readEnvironment, VectorMachine } from "../support/cpu-vectors.ts";
 import { type Finding, judge, shrink } from "./judge.ts";
 import { NativeHost, prepareNativeHost } from "./native-host.ts";
-import { type Bits, type Stream, StreamMaker } from "./stream.ts";
+import { StreamMaker } from "./stream.ts";
+import type { Bits, Stream } from "./stream-state.ts";
 import { Chance } from "./values.ts";
 
 const root = join(import.meta.dirname, "../..");

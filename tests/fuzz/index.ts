@@ -15,7 +15,7 @@ import { foundFolder, fuzzUser, type Tally } from "./cpu.ts";
 import type { StreamCode } from "./judge-rules.ts";
 import { logFile, printLog } from "./log.ts";
 import { fuzzStack } from "./net.ts";
-import type { Bits } from "./stream.ts";
+import type { Bits } from "./stream-state.ts";
 import { fuzzSystem, type StreamKind } from "./system.ts";
 import { Bochs, Qemu } from "./system-judges.ts";
 import { kinds } from "./system-kinds.ts";

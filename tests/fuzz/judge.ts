@@ -2,7 +2,7 @@
 import type { Vector, VectorMachine } from "../support/cpu-vectors.ts";
 import { ARITHMETIC } from "./instruction-forms.ts";
 import type { NativeHost, Question, Unusable } from "./native-host.ts";
-import { closed, type Mask, type Stream } from "./stream.ts";
+import { closed, type Mask, type Stream } from "./stream-state.ts";
 
 export interface Finding {
   readonly vector: Vector;
