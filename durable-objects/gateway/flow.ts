@@ -26,7 +26,7 @@ export interface Refused {
   readonly sentence: string;
 }
 
-/** What a connection tells the one who dialled. After `onRefused`, `onBroken`, or both ends, it says no more. */
+/** What a connection tells the one who dialled. After `onRefused` or `onBroken` it says no more; after both ends only what has become of the bytes that were on their way. */
 export interface FlowSink {
   onOpen(): void;
   /** A relay says it late, after `onOpen`. */

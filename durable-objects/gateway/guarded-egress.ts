@@ -34,18 +34,52 @@ const noWay: Refused = {
   sentence: "There is no way out of this kind here.",
 };
 
-/** Everything that leaves passes here: the gatekeeper is asked, the bytes are counted, the end is told. */
+/** For an object, which has 128 MB for everything: two LANs whose guests all fill their windows, and more. */
+const MOST_UNWRITTEN_BYTES = 48 * 2 ** 20;
+
+/** What all connections together were given and the world has not taken. */
+class Unwritten {
+  readonly #most: number;
+  readonly #flows = new Set<GuardedFlow>();
+  #bytes = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  add(flow: GuardedFlow, bytes: number): void {
+    this.#bytes += bytes;
+    this.#flows.add(flow);
+    while (this.#bytes > this.#most) this.#largest(flow).cut();
+  }
+  remove(flow: GuardedFlow, bytes: number): void {
+    this.#bytes -= bytes;
+    if (flow.unwritten === 0) this.#flows.delete(flow);
+  }
+  #largest(first: GuardedFlow): GuardedFlow {
+    let largest = first;
+    for (const flow of this.#flows) if (flow.unwritten > largest.unwritten) largest = flow;
+    return largest;
+  }
+}
+
+/**
+ * Everything that leaves passes here: the gatekeeper is asked, the bytes are counted, the end is told. Whatever the doors
+ * allow each connection, all of them hold a bounded number of bytes: the one that holds most is cut.
+ */
 export class GuardedEgress implements Egress {
   readonly #gatekeeper: Gatekeeper;
   readonly #ways: Ways;
+  readonly #unwritten: Unwritten;
 
-  constructor(gatekeeper: Gatekeeper, ways: Ways) {
+  constructor(gatekeeper: Gatekeeper, ways: Ways, mostUnwrittenBytes = MOST_UNWRITTEN_BYTES) {
     this.#gatekeeper = gatekeeper;
     this.#ways = ways;
+    this.#unwritten = new Unwritten(mostUnwrittenBytes);
   }
 
   dial(to: Destination, sink: FlowSink): Outflow {
-    return new GuardedFlow(this.#gatekeeper.admit(to), this.#ways, sink);
+    return new GuardedFlow(this.#gatekeeper.admit(to), this.#ways, sink, this.#unwritten);
   }
 }
 
@@ -64,8 +98,11 @@ class GuardedFlow implements Outflow, FlowSink {
   #sent = 0;
   #received = 0;
   #ends = 0;
+  readonly #all: Unwritten;
+  #unwritten = 0;
 
-  constructor(admission: Promise<Admission | Refused>, ways: Ways, sink: FlowSink) {
+  constructor(admission: Promise<Admission | Refused>, ways: Ways, sink: FlowSink, all: Unwritten) {
+    this.#all = all;
     this.#sink = sink;
     this.#ways = ways;
     void admission.then(
@@ -79,7 +116,7 @@ class GuardedFlow implements Outflow, FlowSink {
     if ("refusal" in verdict) {
       if (!this.#isOver) this.#sink.onRefused(verdict);
       this.#isOver = true;
-      return;
+      return this.#take(this.#unwritten);
     }
     const way = this.#ways[verdict.via];
     this.#admission = verdict;
@@ -99,8 +136,27 @@ class GuardedFlow implements Outflow, FlowSink {
   #end(why: FlowEnd): void {
     this.#isOver = true;
     this.#early.clear();
+    // What ended well may still be on its way.
+    if (why !== "done") this.#take(this.#unwritten);
     this.#admission?.onClosed(this.#sent, this.#received, why);
     this.#admission = undefined;
+  }
+
+  get unwritten(): number {
+    return this.#unwritten;
+  }
+  #take(bytes: number): void {
+    const counted = Math.min(bytes, this.#unwritten);
+    this.#unwritten -= counted;
+    this.#all.remove(this, counted);
+  }
+
+  /** Too much waits, here most. */
+  cut(): void {
+    this.#inner?.abort();
+    if (this.#isOver) this.#take(this.#unwritten);
+    else this.#end("reset");
+    void Promise.resolve().then(() => this.#sink.onBroken());
   }
 
   #half(): void {
@@ -122,6 +178,9 @@ class GuardedFlow implements Outflow, FlowSink {
   write(bytes: Uint8Array): void {
     if (this.#isOver || this.#finished) return;
     this.#sent += bytes.length;
+    this.#unwritten += bytes.length;
+    this.#all.add(this, bytes.length);
+    if (this.#isOver) return;
     if (!this.#inner) {
       this.#early.push(bytes);
       return;
@@ -135,8 +194,9 @@ class GuardedFlow implements Outflow, FlowSink {
     this.#half();
   }
   abort(): void {
-    if (this.#isOver) return;
+    if (this.#isOver && this.#unwritten === 0) return;
     this.#inner?.abort();
+    if (this.#isOver) return this.#take(this.#unwritten);
     this.#end("reset");
   }
   grant(bytes: number): void {
@@ -153,7 +213,7 @@ class GuardedFlow implements Outflow, FlowSink {
     this.#sink.onOpen();
   }
   onRefused(why: Refused): void {
-    if (this.#isOver) return;
+    if (this.#isOver) return this.onBroken();
     // A relay says late that its dial has failed.
     if (!this.#isOpen) this.#admission?.onDialled(why);
     this.#end("reset");
@@ -170,11 +230,14 @@ class GuardedFlow implements Outflow, FlowSink {
     this.#sink.onEnd();
   }
   onBroken(): void {
-    if (this.#isOver) return;
-    this.#end("reset");
+    // Of one that has ended well the rest is lost.
+    if (this.#isOver && (this.#ends < 2 || this.#unwritten === 0)) return;
+    if (this.#isOver) this.#take(this.#unwritten);
+    else this.#end("reset");
     this.#sink.onBroken();
   }
   onWritten(count: number): void {
+    this.#take(count);
     if (!this.#isOver || this.#ends === 2) this.#sink.onWritten(count);
   }
 }

@@ -40,7 +40,14 @@ export class HttpFlow implements Outflow, Served {
 
   write(bytes: Uint8Array): void {
     this.#queue.push(bytes);
-    this.#wake();
+    if (this.#isOver) void Promise.resolve().then(() => this.#discard());
+    else this.#wake();
+  }
+  /** Nobody reads any more. */
+  #discard(): void {
+    const { length } = this.#queue;
+    this.#queue.clear();
+    if (length > 0) this.#sink.onWritten(length);
   }
   finish(): void {
     this.#isFinished = true;
@@ -104,6 +111,7 @@ export class HttpFlow implements Outflow, Served {
       if (!this.#isOver) this.#sink.onBroken();
     }
     this.#isOver = true;
+    this.#discard();
   }
 }
 

@@ -105,9 +105,18 @@ export class MuxClient implements Egress {
         this.#pacer.sent(bytes.length);
         void Promise.resolve().then(() => stream.sink.onWritten(bytes.length));
         if (stream.waiting.length > 0 || stream.isFinished) this.#ready.add(id);
-      } else if (stream?.isFinished) this.#outlet.send(encodeTcpMux.close(id, "fin"));
+      } else if (stream?.isFinished && !stream.hasSaidEnd) {
+        this.#outlet.send(encodeTcpMux.close(id, "fin"));
+        stream.hasSaidEnd = true;
+        this.#forgetEnded(id, stream);
+      }
     }
     if (this.#pacer.ask(this.#now())) this.#outlet.send(encodeTcpMux.ping(new Uint8Array(4)));
+  }
+
+  /** What has arrived is still delivered as it is asked for. */
+  #forgetEnded(id: number, { hasSaidEnd, hasHeardEnd }: RelayStream): void {
+    if (hasSaidEnd && hasHeardEnd) this.#streams.delete(id);
   }
 
   #abort(id: number): void {
@@ -137,7 +146,11 @@ export class MuxClient implements Egress {
         return;
       case "close":
         if (stream && frame.rst) this.#break(frame.stream, stream);
-        else if (frame.fin) stream?.end();
+        else if (frame.fin && stream) {
+          stream.hasHeardEnd = true;
+          stream.end();
+          this.#forgetEnded(frame.stream, stream);
+        }
         return;
       case "error":
         if (stream) this.#fail(frame.stream, stream, frame.code, frame.text);

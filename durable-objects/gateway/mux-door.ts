@@ -34,6 +34,8 @@ export class MuxDoor implements Door {
   readonly #onIdle: () => void;
   readonly #parser = new TcpMuxParser();
   readonly #streams = new Map<number, Stream>();
+  /** Both ends have said their last; the world has not taken all of it. */
+  readonly #leaving = new Set<Stream>();
   readonly #pacer = new Pacer();
   #pings = 0;
   #sweepAt: number;
@@ -55,7 +57,7 @@ export class MuxDoor implements Door {
   }
 
   get streamCount(): number {
-    return this.#streams.size;
+    return this.#streams.size + this.#leaving.size;
   }
   get isQuiet(): boolean {
     return this.streamCount === 0;
@@ -70,8 +72,9 @@ export class MuxDoor implements Door {
   }
 
   onClosed(): void {
-    for (const stream of this.#streams.values()) stream.out.abort();
+    for (const stream of [...this.#streams.values(), ...this.#leaving]) stream.out.abort();
     this.#streams.clear();
+    this.#leaving.clear();
   }
 
   #onFrame(frame: TcpMuxFrame): void {
@@ -100,16 +103,20 @@ export class MuxDoor implements Door {
   #open({ stream: id, host, port }: Extract<TcpMuxFrame, { type: "open" }>): void {
     if (id === 0 || this.#streams.has(id))
       return this.#complain(id, "PROTOCOL_ERROR", "The stream's number is 0 or in use.");
-    if (this.#streams.size >= this.#maxStreams)
+    if (this.streamCount >= this.#maxStreams)
       return this.#complain(id, "STREAM_LIMIT_EXCEEDED", `At most ${this.#maxStreams} streams.`);
-    this.#streams.set(id, {
-      out: this.#egress.dial({ host, port }, this.#sink(id)),
+    const stream: Stream = {
+      out: this.#egress.dial(
+        { host, port },
+        this.#sink(id, () => stream),
+      ),
       unwritten: 0,
       owed: 0,
       clientDone: false,
       worldDone: false,
       activeMs: this.#now(),
-    });
+    };
+    this.#streams.set(id, stream);
   }
 
   #onData(id: number, bytes: Uint8Array): void {
@@ -132,7 +139,17 @@ export class MuxDoor implements Door {
     if (!fin || stream.clientDone) return;
     stream.clientDone = true;
     stream.out.finish();
-    if (stream.worldDone) this.#streams.delete(id);
+    if (stream.worldDone) this.#leave(id, stream);
+  }
+
+  /** Its number is free; what it holds counts until the world has taken it. */
+  #leave(id: number, stream: Stream): void {
+    this.#streams.delete(id);
+    if (stream.unwritten > 0) this.#leaving.add(stream);
+  }
+
+  #left(stream: Stream): void {
+    if (this.#leaving.delete(stream) && this.streamCount === 0) this.#onIdle();
   }
 
   #drop(id: number, stream: Stream): void {
@@ -156,34 +173,43 @@ export class MuxDoor implements Door {
     this.#ask();
   }
 
-  #sink(id: number): FlowSink {
+  #sink(id: number, own: () => Stream): FlowSink {
     const turn = (action: (stream: Stream) => void): void => {
-      const stream = this.#streams.get(id);
-      if (!stream) return;
+      const stream = own();
+      const isLeaving = this.#leaving.has(stream);
+      if (!isLeaving && this.#streams.get(id) !== stream) return;
       stream.activeMs = this.#now();
-      action(stream);
-      if (this.#streams.size === 0) this.#onIdle();
+      if (!isLeaving) action(stream);
+      if (this.streamCount === 0) this.#onIdle();
     };
     return {
       onOpen: () => turn((stream) => stream.out.grant(STREAM_WINDOW_BYTES)),
-      onRefused: (why) =>
+      onRefused: (why) => {
+        this.#left(own());
         turn(() => {
           this.#streams.delete(id);
           this.#error(id, muxError(why), why.sentence);
-        }),
+        });
+      },
       onBytes: (bytes) => turn((stream) => this.#deliver(id, stream, bytes)),
       onEnd: () =>
         turn((stream) => {
           stream.worldDone = true;
           this.#outlet.send(encodeTcpMux.close(id, "fin"));
-          if (stream.clientDone) this.#streams.delete(id);
+          if (stream.clientDone) this.#leave(id, stream);
         }),
-      onBroken: () =>
+      onBroken: () => {
+        this.#left(own());
         turn(() => {
           this.#streams.delete(id);
           this.#outlet.send(encodeTcpMux.close(id, "rst"));
-        }),
-      onWritten: (count) => turn((stream) => void (stream.unwritten -= count)),
+        });
+      },
+      onWritten: (count) => {
+        own().unwritten -= count;
+        if (own().unwritten <= 0) this.#left(own());
+        turn(() => {});
+      },
     };
   }
 
@@ -225,16 +251,21 @@ export class MuxDoor implements Door {
       this.#error(id, "DIAL_FAILED", "Nothing was sent for five minutes.");
       this.#drop(id, stream);
     }
+    for (const stream of this.#leaving) {
+      if (now - stream.activeMs < STREAM_IDLE_MS) continue;
+      this.#leaving.delete(stream);
+      stream.out.abort();
+    }
     return undefined;
   }
 
   pollAt(): number | undefined {
-    return earliest(this.#pacer.pollAt(), this.#streams.size > 0 ? this.#sweepAt : undefined);
+    return earliest(this.#pacer.pollAt(), this.streamCount > 0 ? this.#sweepAt : undefined);
   }
 }
 
 const muxError = ({ code }: Refused): TcpMuxError => {
   if (code === "too-many-connections" || code === "too-many-flows") return "STREAM_LIMIT_EXCEEDED";
-  const isWorld = /^(refused|unreachable|timeout|failed|name-not-found|platform-.*)$/.test(code);
+  const isWorld = /^(refused|unreachable|timeout|failed|name-not-found|no-relay|platform-.*)$/.test(code);
   return isWorld ? "DIAL_FAILED" : "POLICY_DENIED";
 };

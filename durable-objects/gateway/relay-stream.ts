@@ -34,6 +34,9 @@ export class RelayStream {
   readonly waiting = new PieceQueue();
   /** The dialler has said that nothing comes after what waits. */
   isFinished = false;
+  /** The end of both directions has been said. */
+  hasSaidEnd = false;
+  hasHeardEnd = false;
   readonly #bytes: number;
   readonly #held: Held;
   readonly #queue = new PieceQueue();

@@ -80,9 +80,11 @@ export class WispClient implements Egress {
     });
     return {
       write: (bytes) => {
+        // As a host that is gone answers by a reset.
+        if (!this.#streams.has(id)) return void Promise.resolve().then(() => sink.onBroken());
         this.#askedMs ??= this.#now();
         relay.waiting.push(bytes);
-        this.#drain(stream);
+        return this.#drain(stream);
       },
       // Wisp knows no half-close: the stream stays until the world ends it.
       finish: () => void (relay.isFinished = true),
@@ -181,7 +183,15 @@ export class WispClient implements Egress {
 
   #end(stream: Stream, reason: number): void {
     this.#streams.delete(stream.id);
-    if (reason === wispCloseReasons.voluntary) return stream.relay.end();
+    if (reason === wispCloseReasons.voluntary) {
+      // What waited for credit is on no way any more.
+      const { relay } = stream;
+      const lost = relay.waiting.length;
+      relay.waiting.clear();
+      relay.end();
+      if (lost > 0) void Promise.resolve().then(() => relay.sink.onWritten(lost));
+      return;
+    }
     stream.relay.drop();
     const isPolicy = reason === wispCloseReasons.blocked || reason === wispCloseReasons.refused;
     if (isPolicy || reason === wispCloseReasons.unreachable) stream.relay.sink.onRefused(refusedBy(reason));

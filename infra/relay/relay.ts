@@ -47,6 +47,8 @@ const MESSAGE_BYTES = 2 ** 20;
 /** Of datagrams that wait in a socket for its client to read; what finds no room is lost. */
 const UDP_WAITING_BYTES = 2 ** 20;
 const LOOK_MS = 15_000;
+/** Of all clients together, what the world has not taken of what they sent. */
+const MOST_UNWRITTEN_BYTES = 512 * 2 ** 20;
 
 export interface RelayOptions {
   readonly port: number;
@@ -167,7 +169,7 @@ class RelayCore {
     keeper.visit = { door: "tcp-mux", sid: "relay", profile: "signed-in", address: "" };
     // What the platform forbids to a Worker is no different from anything else here.
     const way = new NodeWay();
-    this.#egress = new GuardedEgress(keeper, { connect: way, relay: way, fetch: way });
+    this.#egress = new GuardedEgress(keeper, { connect: way, relay: way, fetch: way }, MOST_UNWRITTEN_BYTES);
     this.#lobby = new VirgaLobby({
       make: (onOpen, snapshot) => this.#guest(new VirgaCarrier(this.#counts, onOpen, snapshot), virgaLan),
       freshSession: () => randomBytes(16),

@@ -1,4 +1,5 @@
 import { flags } from "../wire/tcp.ts";
+import type { FlowId } from "../world.ts";
 import type { Connection } from "./connection.ts";
 import { type TcpContext, arm } from "./context.ts";
 import { emitBare } from "./emit.ts";
@@ -34,6 +35,18 @@ function tellWorld(t: TcpContext, c: Connection, why: "done" | "reset" | "timeou
 /** The host has written the last byte of a flow that was over already. */
 export function finishEnding(t: TcpContext, c: Connection): void {
   if (t.endings.has(c.id) && c.rcv.held === 0) tellWorld(t, c, "done");
+}
+
+/** The host has lost what it was still writing. False: the flow is not over, or nothing is left of it. */
+export function breakEnding(t: TcpContext, flow: FlowId): boolean {
+  const c = t.endings.get(flow);
+  if (!c) return false;
+  c.isOver = true;
+  t.endings.delete(flow);
+  t.receiveHeld -= c.rcv.held;
+  c.rcv.held = 0;
+  t.world.closed(flow, "reset");
+  return true;
 }
 
 /** Forgets the connection. The world hears of it once, and before anything else can come. */

@@ -8,7 +8,7 @@ import type { Connection } from "./connection.ts";
 import { type TcpContext, sendShare } from "./context.ts";
 import { Deadlines } from "./deadlines.ts";
 import { emitBare } from "./emit.ts";
-import { abort, forget, sendReset } from "./end.ts";
+import { abort, forget, sendReset, breakEnding } from "./end.ts";
 import { connect, dialed, listen, onSegmentWhileDialing, takeSyn, targetOf } from "./handshake.ts";
 import { written } from "./receive.ts";
 import { onSegment } from "./segment-in.ts";
@@ -210,7 +210,7 @@ export class Tcp {
 
   reset(flow: FlowId): void {
     const c = this.get(flow);
-    if (!c) return;
+    if (breakEnding(this.#t, flow) || !c) return;
     sendReset(this.#t, c);
     abort(this.#t, c, "reset");
   }

@@ -98,3 +98,22 @@ test("the end of the last stream is told, so that an object may sleep without wa
   rig.sinks[1]!.onBroken();
   expect([rig.idles, rig.door.isQuiet, rig.door.pollAt()]).toEqual([1, true, undefined]);
 });
+
+test("a stream whose ends have both been said frees its number, and its place when the world has taken all of it", () => {
+  const rig = new Rig();
+  const send = (message: Uint8Array): void => rig.door.onMessage(message);
+  send(encodeTcpMux.open(1, "192.0.2.1", 80));
+  send(encodeTcpMux.data(1, new Uint8Array(5)));
+  send(encodeTcpMux.close(1, "fin"));
+  rig.sinks[0]!.onEnd();
+  expect(rig.door.streamCount).toBe(1);
+  send(encodeTcpMux.open(1, "192.0.2.1", 80));
+  expect([rig.door.streamCount, rig.frames.map(({ type }) => type)]).toEqual([2, ["close"]]);
+  rig.sinks[0]!.onWritten(5);
+  expect(rig.door.streamCount).toBe(1);
+  send(encodeTcpMux.data(1, new Uint8Array(5)));
+  send(encodeTcpMux.close(1, "fin"));
+  rig.sinks[1]!.onEnd();
+  rig.sinks[1]!.onBroken();
+  expect([rig.door.streamCount, rig.idles]).toEqual([0, 1]);
+});

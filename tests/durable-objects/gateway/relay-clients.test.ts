@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { encodeTcpMux } from "#protocol/tcp-mux.ts";
+import { TcpMuxParser, encodeTcpMux } from "#protocol/tcp-mux.ts";
 import { decodeWisp, encodeWisp } from "#protocol/wisp.ts";
 import type { FlowSink, Refused } from "../../../durable-objects/gateway/flow.ts";
 import { HttpFlow, nextRequest } from "../../../durable-objects/gateway/http-flow.ts";
@@ -26,7 +26,10 @@ class Told implements FlowSink {
   onBroken(): void {
     this.words.push("broken");
   }
-  onWritten(): void {}
+  writtenBytes = 0;
+  onWritten(count: number): void {
+    this.writtenBytes += count;
+  }
 }
 
 class Sent {
@@ -146,6 +149,17 @@ describe("Wisp's client", () => {
       expect(told.words).toEqual(["open", "no-relay"]);
     });
 
+    test("what waits when it closes a stream is gone, and what comes after is reset", async () => {
+      const { told, client, flow } = await rig();
+      flow.write(new Uint8Array(5));
+      client.onMessage(encodeWisp.close(1, "voluntary"));
+      await settle();
+      expect([told.words, told.writtenBytes]).toEqual([["open", "end"], 5]);
+      flow.write(new Uint8Array(5));
+      await settle();
+      expect(told.words).toEqual(["open", "end", "broken"]);
+    });
+
     test("the time without connections does not count", async () => {
       const { outlet, client, flow, at } = await rig();
       client.onMessage(encodeWisp.continue(0, 8));
@@ -219,6 +233,44 @@ describe("aero-tcp-mux-v1's client", () => {
     nowMs = 75_000;
     client.onTime();
     expect([told.words, client.streamCount]).toEqual([["open", "no-relay"], 0]);
+  });
+
+  test("a stream whose ends have both been said is none, and delivers what it has", async () => {
+    const [outlet, told] = [new Sent(), new Told()];
+    const client = new MuxClient(outlet, () => 0, bounds);
+    const flow = client.dial(to, told);
+    await settle();
+    flow.write(Uint8Array.of(1));
+    flow.finish();
+    client.onMessage(encodeTcpMux.data(1, new Uint8Array(50)));
+    expect(client.streamCount).toBe(1);
+    client.onMessage(encodeTcpMux.close(1, "fin"));
+    expect(client.streamCount).toBe(0);
+    flow.grant(100);
+    expect([told.pieces.length, told.words]).toEqual([1, ["open", "end"]]);
+    expect(outlet.messages.slice(1)).toEqual([
+      encodeTcpMux.data(1, Uint8Array.of(1)),
+      encodeTcpMux.close(1, "fin"),
+    ]);
+  });
+
+  test("streams take turns, and the end of each comes behind its bytes", async () => {
+    const outlet = new Sent();
+    const client = new MuxClient(outlet, () => 0, bounds);
+    const flows = [client.dial(to, new Told()), client.dial(to, new Told())];
+    // The first fills the window: all others wait for its PONG.
+    flows[0]!.write(new Uint8Array(2 ** 20));
+    const sent = outlet.messages.length;
+    for (const flow of flows) {
+      for (let count = 0; count < 3; count++) flow.write(new Uint8Array(40_000).fill(count));
+      flow.finish();
+    }
+    expect(outlet.messages).toHaveLength(sent);
+    client.onMessage(encodeTcpMux.pong(new Uint8Array(4)));
+    const parser = new TcpMuxParser();
+    const said = outlet.messages.slice(sent).flatMap((message) => parser.push(message).frames);
+    const order = said.filter(({ type }) => type !== "ping").map(({ type, stream }) => `${type} ${stream}`);
+    expect(order).toEqual(["data 1", "data 2", "data 1", "data 2", "data 1", "data 2", "close 1", "close 2"]);
   });
 
   test("a PING is answered as soon as there is room", async () => {

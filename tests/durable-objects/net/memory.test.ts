@@ -18,6 +18,7 @@ const FLOWS = 1000;
 class DeafWorld implements World {
   flow: FlowId = 0;
   last: Uint8Array | undefined;
+  readonly ends: string[] = [];
   transmit(frame: Uint8Array): void {
     this.last = frame;
   }
@@ -26,7 +27,9 @@ class DeafWorld implements World {
   }
   send(): void {}
   finish(): void {}
-  closed(): void {}
+  closed(flow: FlowId, why: string): void {
+    this.ends.push(`${flow} ${why}`);
+  }
   roomy(): void {}
   opened(): void {}
   resolve(): void {}
@@ -101,6 +104,22 @@ describe("memory is bounded whatever the peers do", () => {
       expect(stack.counts).toMatchObject({ active: 0, sendHeld: 0, receiveHeld: 0 });
     },
   );
+
+  test("what a flow that is over left with a host that breaks is given back", () => {
+    const world = new DeafWorld();
+    const stack = new Stack(testConfig(), {}, world);
+    const { id, port, ack } = open(stack, world, 10_000);
+    const payload = new Uint8Array(1400);
+    const ends = { guestPort: port, peerPort: 80, window: 1000 };
+    stack.ended(id, 0);
+    const numbers = { seq: 1000, ack: (ack + 1) >>> 0, flags: flags.ack | flags.fin };
+    stack.onFrame(tcpFrame({ ...ends, ...numbers, payload }), 0);
+    expect([stack.counts.active, stack.counts.receiveHeld, world.ends]).toEqual([0, 1400, []]);
+    stack.reset(id, 1);
+    expect([stack.counts.receiveHeld, world.ends]).toEqual([0, [`${id} reset`]]);
+    stack.reset(id, 2);
+    expect(world.ends).toHaveLength(1);
+  });
 
   test("an open and idle flow costs less than 8 KiB", () => {
     expect(memoryPerFlow()).toBeLessThan(8192);
