@@ -12,7 +12,7 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { foundFolder, fuzzUser, type Tally } from "./cpu.ts";
-import type { StreamCode } from "./judge-rules.ts";
+import type { StreamCode } from "./judge-rule.ts";
 import { logFile, printLog } from "./log.ts";
 import { fuzzStack } from "./net.ts";
 import type { Bits } from "./stream-state.ts";

@@ -3,7 +3,8 @@ import { coreState, minutesOf, type Tally } from "./cpu.ts";
 import { type Dump, type Judge, runHere, type SystemRom } from "./system-judges.ts";
 import type { Plan } from "./system-plan.ts";
 import { differences } from "./system-vectors.ts";
-import { bochsRule, type StreamCode, tcgDifferences } from "./judge-rules.ts";
+import type { StreamCode } from "./judge-rule.ts";
+import { bochsRule, tcgDifferences } from "./judge-rules.ts";
 import { Chance } from "./values.ts";
 
 const BATCH = 1000;
