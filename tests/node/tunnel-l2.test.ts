@@ -99,6 +99,17 @@ describe("virga-l2-v1", () => {
       expect(answers).toEqual(Array.from({ length: 200 }, (_, index) => `connection ${index}`));
     }));
 
+  test("a session is told whether name servers answer", () =>
+    withGuest(async (tunnel) => {
+      const udp = new GuestDatagrams(tunnel.guest);
+      // virga.example, A, recursion desired (RFC 1035 §4.1): its answer depends on where this runs, and is one of two.
+      const question = Buffer.from("000701000001000000000000057669726761076578616d706c650000010001", "hex");
+      udp.send(5353, "10.0.2.2", 53, question);
+      await udp.next();
+      const told = tunnel.notices.filter(({ type }) => type === "names");
+      expect([[{ type: "names" }], [{ type: "names", failing: "virga.example" }]]).toContainEqual(told);
+    }));
+
   test("breaking the protocol ends with BYE 1 and 1008", async () => {
     const socket = await TestSocket.open(site, "/l2", ["virga-l2-v1"]);
     socket.send(Uint8Array.of(99));
