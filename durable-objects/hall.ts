@@ -16,6 +16,7 @@ import { Unanswered } from "./gateway/unanswered.ts";
 import { VirgaCarrier } from "./gateway/virga-carrier.ts";
 import type { Dhcp } from "./net/dhcp.ts";
 import { dnsCodes } from "./net/dns-message.ts";
+import type { HeldTogether } from "./net/world.ts";
 import { Keeper } from "./keeper.ts";
 import type { Counts } from "./policy/counters.ts";
 import type { PortsParts } from "./published-ports.ts";
@@ -54,6 +55,9 @@ export class Hall {
   readonly #shares: Shares;
 
   readonly #counts = { dnsQueries: 0, dnsFailures: 0, ...noDatagramCounts() };
+
+  /** Of all LANs of this object. */
+  readonly #held: HeldTogether = { send: 0, receive: 0 };
 
   constructor({ env, afterTurn, isOpen, presence, holder }: HallParts) {
     const settings = readSettings(env);
@@ -135,7 +139,11 @@ export class Hall {
     return {
       flowBytes: lan.sendBufferBytes,
       makeStack: (world) =>
-        guestStack(world, lan, { hasHost: this.#keeper.hasHost, dhcp, takesQuic: this.hasUdp }),
+        guestStack(
+          world,
+          { ...lan, held: this.#held },
+          { hasHost: this.#keeper.hasHost, dhcp, takesQuic: this.hasUdp },
+        ),
       egress: this.egress,
       openDatagrams: this.openDatagrams,
       resolve: (message) => this.#ask(message),

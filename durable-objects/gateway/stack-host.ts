@@ -135,11 +135,12 @@ export class StackHost implements World {
   }
 
   onFrame(frame: Uint8Array): void {
-    this.stack.onFrame(frame, this.#parts.now());
+    if (!this.#isClosed) this.stack.onFrame(frame, this.#parts.now());
   }
 
   /** At the end of every turn, and when `pollAt` has come. */
   settle(): void {
+    if (this.#isClosed) return;
     const now = this.#parts.now();
     const at = this.stack.pollAt();
     if (at !== undefined && at <= now) this.stack.onTime(now);
@@ -188,6 +189,7 @@ export class StackHost implements World {
       }
     }
     this.#rows.clear();
+    this.stack.discard();
   }
 
   // What the stack asks of the world.
@@ -355,6 +357,7 @@ export class StackHost implements World {
 
   /** Opens a flow to a port of the guest; null where there is no guest or no room for one more flow. */
   openToGuest(to: Endpoint, from: Endpoint, sink: GuestSink): GuestFlow | null {
+    if (this.#isClosed) return null;
     const flow = this.stack.open(to, from, this.#parts.now());
     if (flow === null) return null;
     this.#rows.set(flow, { direction: "in", sink });

@@ -108,6 +108,10 @@ export class Stack implements NetworkStack {
     return { ...this.#tcp.counts, reassembling: this.#reassembly.heldBytes } as const;
   }
 
+  discard(): void {
+    this.#tcp.discard();
+  }
+
   #enter(nowMs: number): void {
     this.#nowMs = nowMs;
     this.#ip.at(nowMs);

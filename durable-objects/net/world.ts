@@ -58,6 +58,14 @@ export interface World {
   unheard?(from: Endpoint, to: Endpoint): void;
 }
 
+/** Payload that several stacks in one place hold together, in bytes. */
+export interface HeldTogether {
+  /** Waits to be acknowledged by guests. */
+  send: number;
+  /** Is on its way to the world, or came out of order. */
+  receive: number;
+}
+
 /** The LAN that the stack presents, and its bounds. Defaults: `lan.ts`. */
 export interface StackConfig {
   /** Six bytes. */
@@ -84,6 +92,8 @@ export interface StackConfig {
   readonly maxFlows: number;
   readonly sendBufferBytes: number;
   readonly receiveBufferBytes: number;
+  /** The bounds of what a stack holds are those of all stacks with this one. Absent: its own. */
+  readonly held?: HeldTogether;
 }
 
 /** One flow as the network panel and the metrics show it. Bytes of payload; times of the stack's clock. */
@@ -105,6 +115,8 @@ export interface NetworkStack {
     readonly receiveHeld: number;
     readonly reassembling: number;
   };
+  /** Nobody uses this stack any more: what it holds is gone. No other call comes after. */
+  discard(): void;
   onFrame(frame: Uint8Array, nowMs: number): void;
   onTime(nowMs: number): void;
   /** When `onTime` is wanted, in the same clock; undefined: not before something happens. */

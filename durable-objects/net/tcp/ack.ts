@@ -2,7 +2,7 @@ import { type Segment, flags } from "../wire/tcp.ts";
 import { challenge } from "./challenge.ts";
 import { enterFastRecovery, flight, grow, lostEdge } from "./congestion.ts";
 import type { Connection } from "./connection.ts";
-import { type TcpContext, sendShare } from "./context.ts";
+import { type TcpContext, holdForGuest, sendShare } from "./context.ts";
 import { longestText, tsNow } from "./emit.ts";
 import { enterTimeWait, forget } from "./end.ts";
 import { limits } from "./limits.ts";
@@ -44,7 +44,7 @@ function advance(t: TcpContext, c: Connection, segment: Segment, acked: number):
   const text = Math.min(acked, c.out.length);
   if (text > 0) {
     c.out.drop(text);
-    t.sendHeld -= text;
+    holdForGuest(t, -text);
     c.receivedBytes += text;
   }
   c.snd.una = ack;

@@ -1,5 +1,5 @@
 import type { IpOutput } from "../ip-output.ts";
-import type { FlowId, StackConfig, World } from "../world.ts";
+import type { FlowId, HeldTogether, StackConfig, World } from "../world.ts";
 import type { Connection } from "./connection.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { limits } from "./limits.ts";
@@ -19,6 +19,18 @@ export interface TcpContext {
   receiveHeld: number;
   /** Payload that waits to be acknowledged by guests, over all flows. */
   sendHeld: number;
+  /** The same of all stacks in this place. */
+  held: HeldTogether;
+}
+
+/** Every change of what a stack holds, in bytes more. */
+export function holdForGuest(t: TcpContext, bytes: number): void {
+  t.sendHeld += bytes;
+  t.held.send += bytes;
+}
+export function holdForWorld(t: TcpContext, bytes: number): void {
+  t.receiveHeld += bytes;
+  t.held.receive += bytes;
 }
 
 type Timer = "rexmitAt" | "persistAt" | "delayedAckAt" | "keepAliveAt" | "endAt";
@@ -33,7 +45,7 @@ const share = (all: number, most: number, flows: number): number =>
 
 /** Bytes that a flow may hold for sending, as many flows as there are. */
 export const sendShare = (t: TcpContext): number =>
-  t.sendHeld < limits.stackSendBytes
+  t.held.send < limits.stackSendBytes
     ? share(limits.stackSendBytes, t.config.sendBufferBytes, t.table.active)
     : Math.min(limits.leastFlowBytes, t.config.sendBufferBytes);
 

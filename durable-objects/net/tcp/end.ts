@@ -1,7 +1,7 @@
 import { flags } from "../wire/tcp.ts";
 import type { FlowId } from "../world.ts";
 import type { Connection } from "./connection.ts";
-import { type TcpContext, arm } from "./context.ts";
+import { type TcpContext, arm, holdForGuest, holdForWorld } from "./context.ts";
 import { emitBare } from "./emit.ts";
 import { limits } from "./limits.ts";
 import { abilities, next } from "./states.ts";
@@ -9,8 +9,8 @@ import { abilities, next } from "./states.ts";
 /** How connections end, and what is given back then. */
 
 function release(t: TcpContext, c: Connection): void {
-  t.sendHeld -= c.out.length;
-  t.receiveHeld -= c.earlyBytes;
+  holdForGuest(t, -c.out.length);
+  holdForWorld(t, -c.earlyBytes);
   c.out.clear();
   c.early = [];
   c.earlyBytes = 0;
@@ -27,7 +27,7 @@ function tellWorld(t: TcpContext, c: Connection, why: "done" | "reset" | "timeou
   }
   c.isOver = true;
   t.endings.delete(c.id);
-  t.receiveHeld -= c.rcv.held;
+  holdForWorld(t, -c.rcv.held);
   c.rcv.held = 0;
   t.world.closed(c.id, why);
 }
@@ -43,7 +43,7 @@ export function breakEnding(t: TcpContext, flow: FlowId): boolean {
   if (!c) return false;
   c.isOver = true;
   t.endings.delete(flow);
-  t.receiveHeld -= c.rcv.held;
+  holdForWorld(t, -c.rcv.held);
   c.rcv.held = 0;
   t.world.closed(flow, "reset");
   return true;

@@ -1,6 +1,6 @@
 import { type Segment, flags } from "../wire/tcp.ts";
 import type { Connection } from "./connection.ts";
-import { type TcpContext, arm, receiveShare } from "./context.ts";
+import { type TcpContext, arm, holdForWorld, receiveShare } from "./context.ts";
 import { sendAck } from "./emit.ts";
 import { enterTimeWait, finishEnding } from "./end.ts";
 import { limits } from "./limits.ts";
@@ -32,7 +32,7 @@ export function takeText(t: TcpContext, c: Connection, view: DataView, segment: 
  * without room for as much as the MTU carries, however long the segment is.
  */
 function roomFor(t: TcpContext, c: Connection, count: number): number {
-  if (t.receiveHeld + count <= limits.stackReceiveBytes) return count;
+  if (t.held.receive + count <= limits.stackReceiveBytes) return count;
   return c.rcv.held + c.earlyBytes === 0 ? Math.min(count, t.ip.mtu) : 0;
 }
 
@@ -53,7 +53,7 @@ function takeInOrder(t: TcpContext, c: Connection, bytes: Uint8Array): void {
 function give(t: TcpContext, c: Connection, bytes: Uint8Array): void {
   c.rcv.nxt = add(c.rcv.nxt, bytes.length);
   c.rcv.held += bytes.length;
-  t.receiveHeld += bytes.length;
+  holdForWorld(t, bytes.length);
   c.sentBytes += bytes.length;
   t.world.send(c.id, bytes);
 }
@@ -63,7 +63,7 @@ function takeWaiting(t: TcpContext, c: Connection): void {
   while (c.early.length > 0 && atMost(c.early[0]!.seq, c.rcv.nxt)) {
     const { seq, bytes } = c.early.shift()!;
     c.earlyBytes -= bytes.length;
-    t.receiveHeld -= bytes.length;
+    holdForWorld(t, -bytes.length);
     const past = distance(c.rcv.nxt, seq);
     if (past < bytes.length) give(t, c, past > 0 ? bytes.subarray(past) : bytes);
   }
@@ -84,7 +84,7 @@ function takeEarly(t: TcpContext, c: Connection, seq: number, bytes: Uint8Array)
   if (to === from) return;
   c.early.splice(at, 0, { seq: add(seq, from), bytes: bytes.slice(from, to) });
   c.earlyBytes += to - from;
-  t.receiveHeld += to - from;
+  holdForWorld(t, to - from);
 }
 
 /** "Eighth": the FIN, once all text before it is here. */
@@ -113,7 +113,7 @@ export function payAck(t: TcpContext, c: Connection): void {
 export function written(t: TcpContext, c: Connection, count: number): void {
   if (count > c.rcv.held) throw new RangeError(`Flow ${c.id}: ${count} bytes written of ${c.rcv.held}`);
   c.rcv.held -= count;
-  t.receiveHeld -= count;
+  holdForWorld(t, -count);
   finishEnding(t, c);
   if (!abilities[c.state].text) return;
   const most = receiveShare(t);

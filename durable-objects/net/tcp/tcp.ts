@@ -5,7 +5,7 @@ import { type IpHeader, protocols } from "../wire/ipv4.ts";
 import { type Segment, emptySegment, flags, readTcp } from "../wire/tcp.ts";
 import type { FlowId, FlowView, StackConfig, World } from "../world.ts";
 import type { Connection } from "./connection.ts";
-import { type TcpContext, sendShare } from "./context.ts";
+import { type TcpContext, holdForGuest, holdForWorld, sendShare } from "./context.ts";
 import { Deadlines } from "./deadlines.ts";
 import { emitBare } from "./emit.ts";
 import { abort, forget, sendReset, breakEnding } from "./end.ts";
@@ -48,7 +48,14 @@ export class Tcp {
       endings: new Map(),
       receiveHeld: 0,
       sendHeld: 0,
+      held: config.held ?? { send: 0, receive: 0 },
     };
+  }
+
+  discard(): void {
+    holdForGuest(this.#t, -this.#t.sendHeld);
+    holdForWorld(this.#t, -this.#t.receiveHeld);
+    this.#t.held = { send: 0, receive: 0 };
   }
 
   /** What is held now, for metrics and for tests of the bounds. */
@@ -191,7 +198,7 @@ export class Tcp {
     if (bytes.length > room)
       throw new RangeError(`Flow ${flow} has room for ${room} bytes, not ${bytes.length}`);
     c.out.push(bytes);
-    this.#t.sendHeld += bytes.length;
+    holdForGuest(this.#t, bytes.length);
     this.room(flow);
     output(this.#t, c);
   }

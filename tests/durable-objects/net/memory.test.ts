@@ -105,6 +105,33 @@ describe("memory is bounded whatever the peers do", () => {
     },
   );
 
+  test("stacks of one place hold together what one of them may, and one that goes gives back all of it", () => {
+    const held = { send: 0, receive: 0 };
+    const chunk = new Uint8Array(65_536);
+    const made = [1, 2, 3].map(() => {
+      const world = new DeafWorld();
+      const stack = new Stack(testConfig({ ...largeLan, held }), {}, world);
+      const flows = Array.from({ length: 40 }, (_, index) => open(stack, world, 10_000 + index));
+      for (const flow of flows) {
+        fill(stack, flow, chunk);
+        flood(stack, flow, 40, 14_000);
+      }
+      return { stack, flows };
+    });
+    const all = made.map(({ stack }) => stack.counts);
+    expect(held.send).toBe(all.reduce((sum, { sendHeld }) => sum + sendHeld, 0));
+    expect(held.receive).toBe(all.reduce((sum, { receiveHeld }) => sum + receiveHeld, 0));
+    expect(held.send).toBeGreaterThan(15 * MIB);
+    expect(held.send).toBeLessThan(limits.stackSendBytes + 120 * limits.leastFlowBytes + MIB);
+    expect(held.receive).toBeGreaterThan(15 * MIB);
+    expect(held.receive).toBeLessThan(limits.stackReceiveBytes + 120 * largeLan.mtu);
+    const [first, ...others] = made;
+    first!.stack.discard();
+    expect(held.send).toBe(others.reduce((sum, { stack }) => sum + stack.counts.sendHeld, 0));
+    for (const { stack, flows } of others) for (const { id } of flows) stack.reset(id, 1);
+    expect(held).toEqual({ send: 0, receive: 0 });
+  });
+
   test("what a flow that is over left with a host that breaks is given back", () => {
     const world = new DeafWorld();
     const stack = new Stack(testConfig(), {}, world);
