@@ -100,6 +100,8 @@ abstract class Judge {
   abstract readonly name: string;
   /** It leaves things out: see judge-rules.ts. */
   readonly isPartial: boolean = false;
+  /** Processor time that one run may take: several times what a ROM of a thousand streams needs. */
+  protected readonly cpuSeconds: number = 30;
   /** Processor time that its runs have taken. */
   cpuMicroseconds = 0;
 
@@ -111,11 +113,13 @@ abstract class Judge {
 
   run(rom: Uint8Array): Output {
     writeFileSync(this.file("rom.bin"), rom);
-    // The shell tells what processor time its children took.
-    const ran = spawnSync("sh", ["-c", 'timeout 15 "$@"; times >&2', "sh", ...this.command()], {
+    // The shell limits processor time, which a busy machine does not shorten, and tells what its children took; a machine that only
+    // waits ends by the clock.
+    const script = `ulimit -t ${this.cpuSeconds}; timeout 600 "$@"; times >&2`;
+    const ran = spawnSync("sh", ["-c", script, "sh", ...this.command()], {
       stdio: ["ignore", "pipe", "pipe"],
       maxBuffer: 1 << 28,
-      timeout: 40_000,
+      timeout: 630_000,
     });
     const times = /(\d+)m([\d.]+)s (\d+)m([\d.]+)s\s*$/.exec(ran.stderr.toString("latin1"));
     if (times)
@@ -169,6 +173,7 @@ export class Bochs extends Judge {
 export class Qemu extends Judge {
   readonly name: string;
   override readonly isPartial = true;
+  protected override readonly cpuSeconds = 240;
 
   /** Throws where QEMU is not installed. */
   constructor() {
