@@ -170,7 +170,7 @@ export const endsAt =
       disks: [],
       onSerial: () => {},
     });
-    const end = await Promise.race([machine.done, pause(60_000, undefined)]);
+    const end = await Promise.race([machine.done, pause(60_000, undefined, { ref: false })]);
     machine.powerOff();
     const said = JSON.stringify(end);
     return end?.reason === "failed" && said.includes(mnemonic) ? [] : [said];

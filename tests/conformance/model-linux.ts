@@ -11,7 +11,7 @@ import { SerialDialogue } from "../../infra/headless/serial-dialogue.ts";
 import { packCpio } from "../../infra/images/cpio.ts";
 import { TreeBuilder } from "../../infra/images/tree.ts";
 import type { Trial } from "./model-firmware.ts";
-import type { GuestFiles } from "./model-files.ts";
+import { GuestAbsent, type GuestFiles } from "./model-files.ts";
 
 export type KernelName = "686" | "686-pae" | "amd64";
 const LIMIT_MS = 240_000;
@@ -44,31 +44,23 @@ const FLAGS: Partial<Record<ProcessorName, readonly [readonly string[], readonly
   ],
   v3: [["avx2", "fma", "bmi2", "f16c", "abm"], ["avx512f"]],
 };
-/** The greatest level of the psABI that each model is. */
-const LEVELS: Partial<Record<ProcessorName, number>> = { core2: 1, v1: 1, v2: 2, v3: 3 };
-
 /** GNU_PROPERTY_X86_ISA_1_NEEDED, of 4 bytes (x86-64 psABI, "Program Property"); its first value is the baseline, the next the levels. */
 const ISA_NEEDED = Buffer.from("028000c004000000", "hex");
 /** The program, marked as one for level 2 or 3. */
 function marked(program: Uint8Array, level: number): Uint8Array {
   const bytes = Buffer.from(program),
     place = bytes.indexOf(ISA_NEEDED);
-  if (place < 0) throw new Error("the program says nothing about the processor that it needs");
+  if (place < 0) throw new GuestAbsent("a program that says which processor it needs is absent");
   bytes.writeUInt32LE(1 << (level - 1), place + ISA_NEEDED.length);
   return bytes;
 }
 
-function initrd(files: GuestFiles, kernel: KernelName): Uint8Array {
-  const tree = new TreeBuilder(0).character("dev/console", 5, 1).file("init", INIT, 0o755);
-  tree.file("bin/busybox", files.read("linux/busybox"), 0o755);
-  if (kernel === "amd64") {
-    tree.file("glibc/ld.so", files.read("glibc/ld-linux-x86-64.so.2"), 0o755);
-    tree.file("glibc/libc.so.6", files.read("glibc/libc.so.6"), 0o755);
-    for (const level of [2, 3])
-      tree.file(`glibc/true${level}`, marked(files.read("glibc/true"), level), 0o755);
-  }
-  return packCpio(tree.tree);
-}
+/** A RAM disk with BusyBox, to which more may be added. */
+const withBusyBox = (files: GuestFiles): TreeBuilder =>
+  new TreeBuilder(0)
+    .character("dev/console", 5, 1)
+    .file("init", INIT, 0o755)
+    .file("bin/busybox", files.read("linux/busybox"), 0o755);
 
 /** Family and model as CPUID's leaf 1 has them (SDM 2A, CPUID). */
 function identity(processor: ProcessorName): string[] {
@@ -109,37 +101,63 @@ async function judgeLevels(dialogue: SerialDialogue, most: number): Promise<stri
   return problems;
 }
 
-/** Boots to a shell, computes, and looks at what CPUID told the kernel and the C library. */
+/** Boots to a shell, and has `talk` say what is wrong there. */
+async function boot(
+  { processor, kernel, initrd }: { processor: ProcessorName; kernel: Uint8Array; initrd: Uint8Array },
+  talk: (dialogue: SerialDialogue) => Promise<string[]>,
+): Promise<string[]> {
+  const dialogue = new SerialDialogue((bytes) => machine.sendSerial(bytes));
+  const machine = await startNodeMachine({
+    boot: { id: "model", label: processor, commandLine: COMMAND_LINE } as BootEntry,
+    kernel,
+    initrd,
+    memoryMiB: 256,
+    processor,
+    disks: [],
+    onSerial: (bytes) => dialogue.hear(bytes),
+  });
+  const last = (): string[] => [`it ended: ${dialogue.transcript.slice(-200)}`];
+  const judged = dialogue.prompt("guest# ").then(() => talk(dialogue));
+  const problems = await Promise.race([
+    judged,
+    machine.done.then(last),
+    pause(LIMIT_MS, undefined, { ref: false }).then(last),
+  ]);
+  machine.powerOff();
+  await machine.done;
+  return problems;
+}
+
+/** A shell computes, and looks at what CPUID told the kernel. */
 export const linux =
   (processor: ProcessorName, kernel: KernelName): Trial =>
-  async (files) => {
-    const dialogue = new SerialDialogue((bytes) => machine.sendSerial(bytes));
-    const machine = await startNodeMachine({
-      boot: { id: kernel, label: kernel, commandLine: COMMAND_LINE } as BootEntry,
-      kernel: files.read(`linux/vmlinuz-${kernel}`),
-      initrd: initrd(files, kernel),
-      memoryMiB: 256,
+  (files) => {
+    const guest = {
       processor,
-      disks: [],
-      onSerial: (bytes) => dialogue.hear(bytes),
-    });
-    const judged = async (): Promise<string[]> => {
-      await dialogue.prompt("guest# ");
+      kernel: files.read(`linux/vmlinuz-${kernel}`),
+      initrd: packCpio(withBusyBox(files).tree),
+    };
+    return boot(guest, async (dialogue) => {
       const information = await dialogue.run("cat /proc/cpuinfo");
       const { output } = await dialogue.run("echo '7^77' | bc");
       // Registers that the kernel takes for granted are there: it says so when one is not.
       const unexpected = await dialogue.run("dmesg | grep -E 'unchecked MSR|BUG:|Oops'");
-      const most = LEVELS[processor];
       return [
         ...judgeInformation(processor, information.output),
         ...(output.replaceAll("\\\n", "").includes((7n ** 77n).toString()) ? [] : ["7^77 came out wrong"]),
         ...(unexpected.exitCode === 1 ? [] : [unexpected.output.trim()]),
-        ...(kernel === "amd64" && most !== undefined ? await judgeLevels(dialogue, most) : []),
       ];
-    };
-    const last = (): string[] => [`it ended: ${dialogue.transcript.slice(-200)}`];
-    const problems = await Promise.race([judged(), machine.done.then(last), pause(LIMIT_MS).then(last)]);
-    machine.powerOff();
-    await machine.done;
-    return problems;
+    });
+  };
+
+/** glibc judges the processor's level of the psABI. */
+export const level =
+  (processor: ProcessorName, most: number): Trial =>
+  (files) => {
+    const tree = withBusyBox(files)
+      .file("glibc/ld.so", files.read("glibc/ld-linux-x86-64.so.2"), 0o755)
+      .file("glibc/libc.so.6", files.read("glibc/libc.so.6"), 0o755);
+    for (const each of [2, 3]) tree.file(`glibc/true${each}`, marked(files.read("glibc/true"), each), 0o755);
+    const guest = { processor, kernel: files.read("linux/vmlinuz-amd64"), initrd: packCpio(tree.tree) };
+    return boot(guest, (dialogue) => judgeLevels(dialogue, most));
   };

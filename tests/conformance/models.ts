@@ -8,7 +8,7 @@ import type { ProcessorName } from "#protocol/processor.ts";
 import { runRom } from "../emulator/cpu/suite-machine.ts";
 import { GuestAbsent, GuestFiles } from "./model-files.ts";
 import { bochsBios, disk, endsAt, grub, memtest, setup, stopsAtBswap, type Trial } from "./model-firmware.ts";
-import { type KernelName, linux } from "./model-linux.ts";
+import { type KernelName, level, linux } from "./model-linux.ts";
 import { type Suite, Tally } from "./suite.ts";
 
 const IA32 = "memtest/memtest86+ia32.bin",
@@ -88,6 +88,14 @@ const boots: readonly (readonly [ProcessorName, string, Trial])[] = [
       ["v3", "amd64"],
     ] as const
   ).map(([name, kernel]) => [name, `Debian's ${kernel} kernel to a shell`, linux(name, kernel)] as const),
+  ...(
+    [
+      ["core2", 1],
+      ["v1", 1],
+      ["v2", 2],
+      ["v3", 3],
+    ] as const
+  ).map(([name, most]) => [name, "glibc, which names its level", level(name, most)] as const),
 ];
 
 /** The ROM of test386 on those that no kernel fits; it lies beside the suite's folder. */
