@@ -21,6 +21,8 @@ export interface CuttingProxy {
   freezeSockets(): number;
   /** Payload of WebSockets from the site so far, frames' heads included. */
   readonly socketBytes: number;
+  /** WebSockets that are open. */
+  readonly socketCount: number;
   readonly isCut: boolean;
   mend(): void;
   close(): Promise<void>;
@@ -117,6 +119,9 @@ export async function startCuttingProxy(target: string, changes: Changes = {}): 
     },
     cutSockets,
     freezeSockets,
+    get socketCount() {
+      return sockets.size;
+    },
     get socketBytes() {
       return socketBytes;
     },
