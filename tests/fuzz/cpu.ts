@@ -1,6 +1,6 @@
 /** `fuzz cpu` in user mode: streams from a seed, run on this machine's processor and on the core, compared in full. */
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { readEnvironment, VectorMachine } from "../support/cpu-vectors.ts";
 import { type Finding, judge, shrink } from "./judge.ts";
@@ -32,13 +32,24 @@ export interface Tally {
   readonly state: string;
 }
 
+const sources = join(root, "emulator/cpu");
+const sourceFiles = (): string[] =>
+  readdirSync(sources, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts"))
+    .toSorted();
+
 /** The core's sources in one digest, so that the log tells which state was tested. */
 export function coreState(): string {
-  const folder = join(root, "emulator/cpu"),
-    hash = createHash("sha256");
-  for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" }).toSorted())
-    if (file.endsWith(".ts")) hash.update(file).update(readFileSync(join(folder, file)));
+  const hash = createHash("sha256");
+  for (const file of sourceFiles()) hash.update(file).update(readFileSync(join(sources, file)));
   return hash.digest("hex").slice(0, 16);
+}
+/** Throws where a source is newer than the core that was built: the digest would name a state that was not tested. */
+export function checkBuild(): void {
+  const built = statSync(join(root, "build/wasm/cpu-plain.wasm")).mtimeMs;
+  const newer = sourceFiles().find((file) => statSync(join(sources, file)).mtimeMs > built);
+  if (newer !== undefined)
+    throw new Error(`emulator/cpu/${newer} is newer than the core that was built: npm run build:cpu`);
 }
 
 /** Minutes with two decimals. */

@@ -11,7 +11,7 @@ import { appendFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { foundFolder, fuzzUser, type Tally } from "./cpu.ts";
+import { checkBuild, foundFolder, fuzzUser, type Tally } from "./cpu.ts";
 import type { StreamCode } from "./judge-rule.ts";
 import { logFile, printLog } from "./log.ts";
 import { fuzzStack } from "./net.ts";
@@ -77,6 +77,7 @@ function runSystem<S extends StreamCode & { cs: number }>(
 }
 
 function runCpu(mode: string, judge: string): Tally | undefined {
+  checkBuild();
   const width = bits[mode];
   if (width !== undefined) return runUser(width);
   if (judge !== "bochs" && judge !== "qemu") return undefined;

@@ -71,7 +71,8 @@ export function fetchStream(
   code.put(0x69, 0xf0, ...long(recordBytes), 0x81, 0xc6, ...long(streams));
   code.put(0xbf, ...long(RAM.record), 0xb9, ...long(recordBytes >> 2), 0xf3, 0xa5);
   code.put(...fill(RAM.code, 0x20cd20cd, 0x1000), ...fill(RAM.data, 0x5a3c7811, RAM.dataEnd - RAM.data));
-  code.put(...fill(pages.kernel, 0x5a3c7811, 0x1000));
+  // INT3: a stream that jumps there ends, instead of running on through what it makes of the bytes.
+  code.put(...fill(pages.kernel, 0xcccccccc, 0x1000));
   code.put(...fill(RAM.stack - 0x800, 0, RAM.stackEnd - RAM.stack + 0x800));
 }
 /** The stream's code, which stands behind the head of its record. */
