@@ -1,4 +1,5 @@
 import type { FlowSink, Outflow, Refused } from "./gateway/flow.ts";
+import { PieceQueue } from "./gateway/piece-queue.ts";
 
 /** A connection as streams: a socket of this object, or one that an Egress object holds and hands over by RPC. */
 export interface Pipe {
@@ -37,8 +38,7 @@ export class StreamFlow implements Outflow {
   #dialling: AbortController | undefined;
   #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
   #reader: ReadableStreamBYOBReader | undefined;
-  #queue: Uint8Array[] = [];
-  #queuedBytes = 0;
+  readonly #queue = new PieceQueue();
   #granted = 0;
   #wake: (() => void) | undefined;
   #isWriting = false;
@@ -80,7 +80,6 @@ export class StreamFlow implements Outflow {
   write(bytes: Uint8Array): void {
     if (this.#isOver || this.#wantsFinish || bytes.length === 0) return;
     this.#queue.push(bytes);
-    this.#queuedBytes += bytes.length;
     void this.#writeOut();
   }
 
@@ -102,7 +101,7 @@ export class StreamFlow implements Outflow {
   }
 
   #drop(): void {
-    this.#queue = [];
+    this.#queue.clear();
     this.#wake?.();
     void this.#reader?.cancel().catch(() => {});
     const writer = this.#writer;
@@ -144,7 +143,7 @@ export class StreamFlow implements Outflow {
     // The rest of this turn's segments join the first.
     await Promise.resolve();
     try {
-      while (this.#queuedBytes > 0 && !this.#isOver) {
+      while (this.#queue.length > 0 && !this.#isOver) {
         const { bytes, gatherer } = this.#gather();
         await writer.write(bytes);
         // A write that has failed may still be read by the platform: its memory is left to it.
@@ -164,15 +163,13 @@ export class StreamFlow implements Outflow {
   }
 
   #gather(): { readonly bytes: Uint8Array; readonly gatherer?: Uint8Array } {
-    const pieces = this.#queue;
-    const bytes = this.#queuedBytes;
-    this.#queue = [];
-    this.#queuedBytes = 0;
-    if (pieces.length === 1) return { bytes: pieces[0]! };
+    const bytes = this.#queue.length;
+    const first = this.#queue.shift()!;
+    if (first.length === bytes) return { bytes: first };
     const gatherer = bytes > GATHER_BYTES ? undefined : (gatherers.pop() ?? new Uint8Array(GATHER_BYTES));
     const whole = gatherer?.subarray(0, bytes) ?? new Uint8Array(bytes);
     let at = 0;
-    for (const piece of pieces) {
+    for (let piece: Uint8Array | undefined = first; piece; piece = this.#queue.shift()) {
       whole.set(piece, at);
       at += piece.length;
     }
