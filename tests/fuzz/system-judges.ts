@@ -101,7 +101,7 @@ abstract class Judge {
   /** It leaves things out: see judge-rules.ts. */
   readonly isPartial: boolean = false;
   /** Processor time that one run may take: several times what a ROM of a thousand streams needs. */
-  protected readonly cpuSeconds: number = 30;
+  protected readonly cpuSeconds: number = 15;
   /** Processor time that its runs have taken. */
   cpuMicroseconds = 0;
 
@@ -173,7 +173,8 @@ export class Bochs extends Judge {
 export class Qemu extends Judge {
   readonly name: string;
   override readonly isPartial = true;
-  protected override readonly cpuSeconds = 240;
+  // It is quick, and hangs where the page tables are not in memory.
+  protected override readonly cpuSeconds = 4;
 
   /** Throws where QEMU is not installed. */
   constructor() {

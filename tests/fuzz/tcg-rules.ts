@@ -10,6 +10,7 @@ import {
   RF,
   type Rule,
   SS,
+  stoppedComparison,
   UD,
   VIF_VIP,
   virtualInterruptWaits,
@@ -29,6 +30,7 @@ function zerosForOnes(here: bigint, there: bigint): boolean {
 }
 
 export const tcgRules: readonly Rule[] = [
+  stoppedComparison,
   {
     name: "segment limits, rights and null selectors of data accesses, and non-canonical addresses: no #GP(0), no #SS(0)",
     applies: (here) => (here("vector") === GP || here("vector") === SS) && here("error") === 0,
