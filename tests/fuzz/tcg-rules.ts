@@ -29,6 +29,10 @@ function zerosForOnes(here: bigint, there: bigint): boolean {
   return [0xffn, 0xffffn, 0xffff_ffffn, 0xffff_ffff_ffff_ffffn].includes(mask) && (here & mask) === mask;
 }
 
+/** Whether the page of 1 GiB leads there, past all memory. */
+const isInNoMemory = (linear: number): boolean =>
+  linear >= Number(LONG.alias1G) + 0x100_0000 && linear < Number(LONG.alias1G) + 0x4000_0000;
+
 export const tcgRules: readonly Rule[] = [
   stoppedComparison,
   {
@@ -92,6 +96,19 @@ export const tcgRules: readonly Rule[] = [
       before.some((byte, n) => byte === 0x0f && [2, 3].includes(before[n + 1]!)) &&
       differing.every((name) => name === "rax" || name === "rflags") &&
       (differing.length === 1 || ((here("rflags") ^ there("rflags")) & ~(ARITHMETIC_FLAGS | RF)) === 0),
+  },
+  {
+    name: "LTR and LLDT take bases that are not canonical",
+    applies: (here, there) =>
+      here("vector") === GP &&
+      here("error") !== 0 &&
+      [there("tr"), there("ldtr")].some((selector) => (selector & ~3) === here("error")),
+  },
+  {
+    name: "what is added to memory that no machine has makes other flags of its zeros",
+    applies: (_here, _there, { differing, code }) =>
+      differing.every((name) => name === "rflags") &&
+      code.some((_byte, n) => isInNoMemory(Buffer.from([...code.slice(n, n + 4), 0, 0, 0]).readUInt32LE())),
   },
   {
     name: "IRET enters virtual-8086 mode in long mode too",
