@@ -10,18 +10,41 @@ export class Pipe implements DurableObject {
   readonly #ctx: DurableObjectState;
   readonly #writers = new Map<WebSocket, WritableStreamDefaultWriter<Uint8Array>>();
 
+  /** Of sockets that are only held. */
+  readonly #held: WritableStreamDefaultWriter<Uint8Array>[] = [];
+
   constructor(ctx: DurableObjectState) {
     this.#ctx = ctx;
   }
 
   fetch(request: Request): Response {
-    const port = Number(new URL(request.url).searchParams.get("port"));
+    const { searchParams } = new URL(request.url);
+    const port = Number(searchParams.get("port"));
     const { 0: client, 1: server } = new WebSocketPair();
     this.#ctx.acceptWebSocket(server);
+    const hold = Number(searchParams.get("hold"));
+    if (hold > 0) {
+      void this.#hold(server, port, hold);
+      return new Response(null, { status: 101, webSocket: client });
+    }
     const socket = connect({ hostname: "127.0.0.1", port }, { allowHalfOpen: true });
     this.#writers.set(server, socket.writable.getWriter());
     void this.#down(socket.readable, server);
     return new Response(null, { status: 101, webSocket: client });
+  }
+
+  /** So many connections that have echoed a byte and wait for the next; told when all are there. */
+  async #hold(owner: WebSocket, port: number, count: number): Promise<void> {
+    for (let held = 0; held < count; held++) {
+      const socket = connect({ hostname: "127.0.0.1", port }, { allowHalfOpen: true });
+      const writer = socket.writable.getWriter();
+      await writer.write(Uint8Array.of(120));
+      const reader = socket.readable.getReader({ mode: "byob" });
+      await reader.read(new Uint8Array(1024));
+      void reader.read(new Uint8Array(1024)).catch(() => {});
+      this.#held.push(writer);
+    }
+    owner.send("held");
   }
 
   async #down(from: ReadableStream<Uint8Array>, to: WebSocket): Promise<void> {
@@ -46,6 +69,7 @@ export class Pipe implements DurableObject {
   webSocketClose(socket: WebSocket): void {
     void this.#writers.get(socket)?.abort();
     this.#writers.delete(socket);
+    for (const writer of this.#held.splice(0)) void writer.close().catch(() => {});
   }
 }
 

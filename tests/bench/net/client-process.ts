@@ -185,20 +185,58 @@ async function tunnelRoundTrip(tunnel: VirgaGuest, port: number): Promise<number
   return result;
 }
 
-/** Connections that are made, say a byte, hear it and close; per second. */
-async function connectionRate(tunnel: VirgaGuest, port: number): Promise<number> {
+/** Connections that are made, say a byte, hear it and close, so many at a time; per second. */
+async function connectionRate(connect: () => Promise<void>): Promise<number> {
   const startMs = performance.now();
   let left = CONNECTIONS;
   const worker = async (): Promise<void> => {
-    while (left-- > 0) {
-      const connection = tunnel.guest.connect("127.0.0.1", port);
-      await connection.write(Buffer.from("x"));
-      connection.end();
-      await connection.whole();
-    }
+    while (left-- > 0) await connect();
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
   return CONNECTIONS / ((performance.now() - startMs) / 1000);
+}
+
+async function tunnelConnection(tunnel: VirgaGuest, port: number): Promise<void> {
+  const connection = tunnel.guest.connect("127.0.0.1", port);
+  await connection.write(Buffer.from("x"));
+  connection.end();
+  await connection.whole();
+}
+
+async function bareConnection(origin: string, port: number): Promise<void> {
+  const socket = await open(`${origin}/?port=${port}`, [], { host: "bare.test" });
+  const answered = new Promise<void>((resolve) =>
+    socket.on("message", (_: Buffer, isBinary) => {
+      if (isBinary) resolve();
+    }),
+  );
+  socket.send(Buffer.from("x"));
+  await answered;
+  socket.terminate();
+}
+
+/** Streams of one Wisp server; what connects one of them. */
+async function wispConnections(url: string, port: number): Promise<() => Promise<void>> {
+  const socket = new WebSocket(url, { perMessageDeflate: false });
+  const waiting = new Map<number, () => void>();
+  let next = 1;
+  // Stream 0 is the server's greeting.
+  const greeted = new Promise<void>((resolve) => waiting.set(0, resolve));
+  socket.on("message", (message: Buffer) => {
+    const packet = decodeWisp(new Uint8Array(message.buffer, message.byteOffset, message.length));
+    if (packet.ok && (packet.value.type === "data" || packet.value.stream === 0))
+      waiting.get(packet.value.stream)?.();
+  });
+  await greeted;
+  return async () => {
+    const stream = next++;
+    const answered = new Promise<void>((resolve) => waiting.set(stream, resolve));
+    socket.send(encodeWisp.connect(stream, "tcp", "127.0.0.1", port));
+    socket.send(encodeWisp.data(stream, Buffer.from("x")));
+    await answered;
+    waiting.delete(stream);
+    socket.send(encodeWisp.close(stream, "voluntary"));
+  };
 }
 
 /** Processor time and memory of the workerd below this process of the site, if this system says (Linux). */
@@ -226,14 +264,30 @@ function workerd(above: number): { cpuMs: number; rssBytes: number } | undefined
   }
 }
 
-async function memoryPerFlow(tunnel: VirgaGuest, port: number): Promise<number | undefined> {
+/** What workerd grows by for each of so many open connections that have heard a byte; undefined: this system does not say. */
+async function memoryPerFlow(openAll: (count: number) => Promise<() => void>): Promise<number | undefined> {
   const before = workerd(site);
-  const flows = Array.from({ length: IDLE_FLOWS }, () => tunnel.guest.connect("127.0.0.1", port));
+  const closeAll = await openAll(IDLE_FLOWS);
+  const after = workerd(site);
+  closeAll();
+  return before && after && (after.rssBytes - before.rssBytes) / IDLE_FLOWS;
+}
+
+async function tunnelFlows(tunnel: VirgaGuest, port: number, count: number): Promise<() => void> {
+  const flows = Array.from({ length: count }, () => tunnel.guest.connect("127.0.0.1", port));
   await Promise.all(flows.map((connection) => connection.write(Buffer.from("x"))));
   for (const connection of flows) while (connection.receivedBytes === 0) await connection.change();
-  const after = workerd(site);
-  for (const connection of flows) connection.abort();
-  return before && after && (after.rssBytes - before.rssBytes) / IDLE_FLOWS;
+  return () => {
+    for (const connection of flows) connection.abort();
+  };
+}
+
+/** Sockets that the bare pipe's object holds. */
+async function bareSockets(url: URL, port: number, count: number): Promise<() => void> {
+  const address = `ws://127.0.0.1:${url.port}/?port=${port}&hold=${count}`;
+  const socket = await open(address, [], { host: "bare.test" });
+  await once(socket, "message");
+  return () => socket.terminate();
 }
 
 async function throughput(transfer: Transfer, ports: Ports): Promise<{ down: number[]; up: number[] }> {
@@ -284,8 +338,13 @@ async function measure(): Promise<readonly Result[]> {
   if (!isWhole) return throughputs;
   const bareRtt = await bareRoundTrip(origin, ports.echo);
   const tunnelRtt = await tunnelRoundTrip(tunnel, ports.echo);
-  const rate = await connectionRate(tunnel, ports.echo);
-  const perFlow = await memoryPerFlow(tunnel, ports.echo);
+  const rate = await connectionRate(() => tunnelConnection(tunnel, ports.echo));
+  const bareRate = await connectionRate(() => bareConnection(origin, ports.echo));
+  const wispRate = await connectionRate(await wispConnections(reference, ports.echo));
+  const bareSocket = await memoryPerFlow((count) => bareSockets(url, ports.echo, count));
+  const perFlow = await memoryPerFlow((count) => tunnelFlows(tunnel, ports.echo, count));
+  const isKnown = perFlow !== undefined && bareSocket !== undefined;
+  const kib = (bytes: number): number => bytes / 1024;
   return [
     ...throughputs,
     against("round-trip", tunnelRtt, "ms", "bare-pipe", bareRtt),
@@ -296,10 +355,11 @@ async function measure(): Promise<readonly Result[]> {
       peer: "limit 1 ms",
       ratio: tunnelRtt - bareRtt,
     },
-    { name: "connections", value: rate, unit: "1/s" },
-    ...(perFlow === undefined
-      ? []
-      : [{ name: "memory-per-flow", value: perFlow / 1024, unit: "KiB of workerd" }]),
+    against("connections", rate, "1/s", "bare-pipe", bareRate),
+    against("connections-to-wisp", rate, "1/s", "wisp-js server", wispRate),
+    ...(isKnown
+      ? [against("memory-per-flow", kib(perFlow), "KiB of workerd", "bare socket", kib(bareSocket))]
+      : []),
   ];
 }
 
