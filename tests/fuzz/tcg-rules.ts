@@ -12,7 +12,6 @@ import {
   SS,
   stoppedComparison,
   UD,
-  VIF_VIP,
   virtualInterruptWaits,
   VM,
   withoutPrefixes,
@@ -32,6 +31,8 @@ function zerosForOnes(here: bigint, there: bigint): boolean {
 /** Whether the page of 1 GiB leads there, past all memory. */
 const isInNoMemory = (linear: number): boolean =>
   linear >= Number(LONG.alias1G) + 0x100_0000 && linear < Number(LONG.alias1G) + 0x4000_0000;
+
+const NM = 7;
 
 export const tcgRules: readonly Rule[] = [
   stoppedComparison,
@@ -81,21 +82,19 @@ export const tcgRules: readonly Rule[] = [
       differing.length === 1 && /^[re]/.test(differing[0]!) && zerosForOnes(...values(differing[0]!)),
   },
   {
-    name: "CR4.PVI and CR4.VME do nothing, and VIF and VIP cannot be set",
-    applies: (here, there, { differing, instructionThere }) =>
+    name: "CR4.PVI and CR4.VME do nothing",
+    applies: (here, there, { instructionThere }) =>
       ((here("cr4") & 3) !== 0 &&
         there("vector") === GP &&
         [0xfa, 0xfb, 0x9c, 0x9d, 0xcd, 0xcf].includes(withoutPrefixes(instructionThere)[0]!)) ||
-      (differing.every((name) => name.endsWith("flags")) &&
-        ((flagsOf(here) ^ flagsOf(there)) & ~(RF | VIF_VIP)) === 0) ||
       virtualInterruptWaits(here),
   },
   {
     name: "LAR and LSL take descriptors of 286 systems in long mode, and clear the bits of LAR that are undefined",
     applies: (here, there, { differing, before }) =>
       before.some((byte, n) => byte === 0x0f && [2, 3].includes(before[n + 1]!)) &&
-      differing.every((name) => name === "rax" || name === "rflags") &&
-      (differing.length === 1 || ((here("rflags") ^ there("rflags")) & ~(ARITHMETIC_FLAGS | RF)) === 0),
+      differing.every((name) => /^[re](ax|flags)$/.test(name)) &&
+      (differing.length === 1 || ((flagsOf(here) ^ flagsOf(there)) & ~(ARITHMETIC_FLAGS | RF)) === 0),
   },
   {
     name: "LTR and LLDT take bases that are not canonical",
@@ -105,14 +104,34 @@ export const tcgRules: readonly Rule[] = [
       [there("tr"), there("ldtr")].some((selector) => (selector & ~3) === here("error")),
   },
   {
+    name: "the page at 0 holds what earlier streams left behind the interrupt table of real mode",
+    applies: (_here, _there, { differing, code }) =>
+      differing.length === 1 &&
+      /^[re]/.test(differing[0]!) &&
+      code.some((_byte, n) => {
+        const place = Buffer.from([...code.slice(n, n + 4), 0xff, 0xff, 0xff]).readUInt32LE();
+        return place >= 0x3fd && place < 0x1000;
+      }),
+  },
+  {
     name: "what is added to memory that no machine has makes other flags of its zeros",
     applies: (_here, _there, { differing, code }) =>
       differing.every((name) => name === "rflags") &&
       code.some((_byte, n) => isInNoMemory(Buffer.from([...code.slice(n, n + 4), 0, 0, 0]).readUInt32LE())),
   },
   {
-    name: "IRET enters virtual-8086 mode in long mode too",
-    applies: (here, there) => here("vector") === GP && (there("rflags") & VM) !== 0,
+    name: "IRET enters virtual-8086 mode from CPL 3, and in long mode too",
+    applies: (here, there) => here("vector") === GP && (flagsOf(there) & VM) !== 0,
+  },
+  {
+    name: "CR4.VME redirects no INT",
+    applies: (here, there) =>
+      (here("cr4") & 1) !== 0 && there("vector") === GP && (flagsOf(there) & VM) !== 0,
+  },
+  {
+    name: "EMMS looks at neither CR0.TS nor CR0.EM",
+    applies: (here, _there, { instruction }) =>
+      [UD, NM].includes(here("vector")) && instruction[0] === 0x0f && instruction[1] === 0x77,
   },
   {
     name: "CLFLUSH does nothing",
