@@ -71,6 +71,13 @@ export function addressStep(u: usize): bool {
   return true;
 }
 
+/** The check of a written operand at a linear address that an ADDRESS uop has left to the instruction. */
+export function checkWritten(u: usize, address: u64, bytes: u32): bool {
+  if (load<u32>(MODE) & MODE_64) return true;
+  const number = segmentOf(u);
+  return checkSegment(number, (address - load<u64>(SEGMENTS + (<usize>number << 5), SEG_BASE)) & 0xffffffff, bytes, true);
+}
+
 /** BT and its kin with a register offset address the operand that holds the bit (SDM 2A §3.1.1.9). */
 function bitOffset(u: usize): u64 {
   switch (load<u8>(u, 28)) {

@@ -447,7 +447,8 @@ function emitAddressUop(kind: u32, registerAddress: usize, bytes: u32): void {
   store<u16>(u, <u16>registerAddress, 4);
   store<u16>(u, <u16>base, 8); store<u16>(u, <u16>index, 10); store<u8>(u, <u8>scale, 12);
   store<i32>(u, <i32>displacement, 16); store<i32>(u, <i32>(displacement >> 32), 20);
-  store<u32>(u, bytes, 24);
+  // POP checks its operand's segment itself, after it has read the stack.
+  store<u32>(u, rowFlags & F_POP ? 0 : bytes, 24);
   store<u8>(u, <u8>operandSize, 28);
   store<u8>(u, <u8>((addressSize == 2 ? ADDRESS_16 : addressSize == 4 ? ADDRESS_32 : 0) | (long ? ADDRESS_LONG : 0)
     | (rowFlags & F_WRITES ? ADDRESS_WRITES : 0) | (rowFlags & F_BIT_STRING ? ADDRESS_BITS : 0) | (flat ? ADDRESS_NO_SEGMENT : 0)), 29);

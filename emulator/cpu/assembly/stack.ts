@@ -1,5 +1,5 @@
 /** PUSH, POP and their kin, in every stack and operand size. */
-import { segmented } from "./addressing";
+import { checkWritten, segmented } from "./addressing";
 import { fault, GP, raise } from "./fault";
 import { getRflags, setRflags } from "./flags";
 import { closeStack, openCurrentStack, openStack, pop as popValue, popped, push as pushValue, skip, stackMask, stackTop } from "./frames";
@@ -22,12 +22,17 @@ export function pushImmediate<T>(u: usize): void {
   openCurrentStack(0);
   if (pushValue(<u64><T><i64>imm(u), sizeof<T>())) closeStack();
 }
-/** The decoder has added the operand size to an rSP-based address: POP uses the incremented rSP (SDM 2B POP). */
+/**
+ * The decoder has added the operand size to an rSP-based address: POP uses the incremented rSP (SDM 2B POP). The stack is read
+ * before the operand is looked at (tried on a Xeon).
+ */
 export function pop<T>(u: usize): void {
   openCurrentStack(0);
   if (!popValue(sizeof<T>())) return;
   if (rm(u)) { closeStack(); storeRegister<T>(rm(u), <T>popped); return; }
-  const p = writable<T>(linear(u));
+  const to = linear(u);
+  if (!checkWritten(u, to, sizeof<T>())) return;
+  const p = writable<T>(to);
   if (!p) return;
   store<T>(p, <T>popped); commit(p);
   closeStack();
