@@ -8,7 +8,6 @@ import {
   PF,
   type Rule,
   SS,
-  stoppedComparison,
   virtualInterruptWaits,
   withoutPrefixes,
 } from "./judge-rule.ts";
@@ -64,7 +63,6 @@ const isAlias = (linear: number): boolean =>
   linear >= Number(LONG.alias1G) + RAM_BYTES && linear < Number(LONG.alias1G) + 0x4000_0000;
 
 export const bochsRules: readonly Rule[] = [
-  stoppedComparison,
   {
     name: "ARPL that faults and would not write: Bochs says that it writes; a Xeon reads first, and writes when it raises the RPL (tried natively)",
     applies: (here, there, { instruction }) =>

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { readEnvironment, VectorMachine } from "../support/cpu-vectors.ts";
-import { type Finding, judge, shrink } from "./judge.ts";
+import { type Finding, isStrayImage, judge, shrink } from "./judge.ts";
 import { NativeHost, prepareNativeHost } from "./native-host.ts";
 import { StreamMaker } from "./stream.ts";
 import type { Bits, Stream } from "./stream-state.ts";
@@ -93,8 +93,13 @@ export function fuzzUser(options: FuzzOptions): Tally {
       }
       const finding = judge(machine, batch[k]!, answer);
       if (!finding) continue;
+      const smallest = shrink(machine, host, batch[k]!, finding);
+      if (isStrayImage(smallest)) {
+        unusable++;
+        continue;
+      }
       findings++;
-      options.onFinding(shrink(machine, host, batch[k]!, finding), batch[k]!);
+      options.onFinding(smallest, batch[k]!);
     }
     streams += count;
   }

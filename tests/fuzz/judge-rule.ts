@@ -49,12 +49,11 @@ export const DE = 0,
   PF = 14,
   AC = 17;
 
-/** Overrides of segments and sizes, and REX.W. */
-const prefixes: ReadonlySet<number> = new Set([0x26, 0x2e, 0x36, 0x3e, 0x48, 0x64, 0x65, 0x66, 0x67]);
-/** An instruction from its opcode, REP or LOCK on. */
+/** An instruction from its opcode on. */
 export const withoutPrefixes = (code: readonly number[]): readonly number[] =>
-  code.slice(code.findIndex((byte) => !prefixes.has(byte)));
-
+  code.slice(
+    code.findIndex((byte) => ![0x26, 0x2e, 0x36, 0x3e, 0x48, 0x64, 0x65, 0x66, 0x67].includes(byte)),
+  );
 export const flagsOf = (field: Field): number => {
   const flags = field("rflags");
   return Number.isNaN(flags) ? field("eflags") : flags;
@@ -62,18 +61,3 @@ export const flagsOf = (field: Field): number => {
 /** VIF and VIP both set at CPL 3, which virtual-8086 mode is. */
 export const virtualInterruptWaits = (field: Field): boolean =>
   (flagsOf(field) & VIF_VIP) === VIF_VIP && ((field("cs") & 3) === 3 || (flagsOf(field) & VM) !== 0);
-
-/** CMPS or SCAS that repeats. */
-function isRepeatedComparison(code: readonly number[]): boolean {
-  const opcode = code.findIndex((byte) => !prefixes.has(byte) && byte !== 0xf2 && byte !== 0xf3);
-  const repeats = code.slice(0, Math.max(opcode, 0)).some((byte) => byte === 0xf2 || byte === 0xf3);
-  return repeats && [0xa6, 0xa7, 0xae, 0xaf].includes(code[opcode]!);
-}
-/** Both judges: only the last comparison makes flags (SDM 2B REP; tried on a Xeon for traps too). */
-export const stoppedComparison: Rule = {
-  name: "a repeated comparison that is stopped between two elements: the judge has the flags of the last one, a Xeon those from before",
-  applies: (here, there, { differing, instruction }) =>
-    isRepeatedComparison(instruction) &&
-    differing.every((name) => name.endsWith("flags") || name === "memory") &&
-    ((flagsOf(here) ^ flagsOf(there)) & ~ARITHMETIC_FLAGS) === 0,
-};

@@ -58,15 +58,6 @@ describe("a rule", () => {
     expect(bochsRule(fields, here("40402"), there("40402"), MOV)).toMatch(/^an instruction breakpoint/);
     expect(bochsRule(fields, here("402"), there("402"), MOV)).toBeUndefined();
   });
-  test("looks through prefixes: the flags of a repeated comparison that was stopped", () => {
-    const [a, b] = [
-      dump({ ...fault, error: "4", rflags: "12456" }),
-      dump({ ...fault, error: "4", rflags: "12486" }),
-    ];
-    expect(bochsRule(fields, a, b, stream(0x64, 0xf3, 0x48, 0xa7))).toMatch(/^a repeated comparison/);
-    expect(tcgDifferences(fields, a, b, stream(0xf2, 0xae)).rule).toMatch(/^a repeated comparison/);
-    expect(bochsRule(fields, a, b, stream(0x48, 0xa7))).toBeUndefined();
-  });
   test("of TCG's excuses faults that it leaves out, by name", () => {
     const here = dump({ ...fault, vector: "d", error: "0" });
     expect(tcgDifferences(fields, here, dump(ended), MOV)).toMatchObject({

@@ -20,11 +20,22 @@ function endOf(answer: Vector, masks: readonly Mask[]): Mask | undefined {
 /** The kernel's half: which of its pages are present is the host's affair. */
 const KERNEL = 1n << 47n;
 
+/**
+ * A trap before or inside CMPS or SCAS that repeats. Between two elements Intel's processors have the flags from before the
+ * instruction (SDM 2B REP), AMD's those of the last comparison, as the native vectors have them.
+ */
+function stopsComparison({ a, c, o, e }: Vector): boolean {
+  const start = 2 * (Number.parseInt(o["rip"] ?? a, 16) - Number.parseInt(a, 16));
+  const prefixes = /^((?:2e|36|3e|26|6[4-7]|f[23])*)(?:4.)?a[67ef]/.exec(c.slice(start))?.[1];
+  return e?.v === 1 && prefixes !== undefined && /f[23]/.test(prefixes);
+}
+
 /** The answer with what is undefined where it ended. */
 function masked(answer: Vector, masks: readonly Mask[]): Vector {
   const end = endOf(answer, masks);
   const faulted = answer.e !== undefined && answer.e.v !== 1 && answer.e.v !== 3 && answer.e.v !== 4;
-  const flags = end ? (faulted ? end.flagsAtFault : end.flags) : ARITHMETIC,
+  const defined = faulted ? end?.flagsAtFault : end?.flags;
+  const flags = stopsComparison(answer) ? ARITHMETIC : (defined ?? ARITHMETIC),
     // An approximation may or may not be exact: a tiny one underflows or not, and an unmasked loss of precision is pending.
     status = (end ? end.status : STATUS) | (answer.ap === 2 ? 0x8090 : 0);
   const { err, ...e } = answer.e ?? { v: -1 };
@@ -120,6 +131,15 @@ function straysIntoCode({ patches }: Stream, { id, a, c, om }: Vector): boolean 
       if (k >= start && k < end && !patches.includes(k)) return true;
     return false;
   });
+}
+
+/**
+ * FNSTENV, FNSAVE or FXSAVE through a register that the stream has changed: its image lies where nobody expects the
+ * instruction and data pointers, which differ from one processor to the next (SDM 1 §8.1.8).
+ */
+export function isStrayImage({ vector, differences }: Finding): boolean {
+  const image = /^(?:2e|36|3e|26|6[4-7]|4.)*(?:(?:d9|dd)[37b][0-7]|0fae[048][0-7])/;
+  return image.test(vector.c) && differences.every((difference) => difference.startsWith("memory"));
 }
 
 /** Its last instruction alone, from the state that the processor had reached before it. */

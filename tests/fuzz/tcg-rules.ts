@@ -10,7 +10,6 @@ import {
   RF,
   type Rule,
   SS,
-  stoppedComparison,
   UD,
   virtualInterruptWaits,
   VM,
@@ -35,7 +34,6 @@ const isInNoMemory = (linear: number): boolean =>
 const NM = 7;
 
 export const tcgRules: readonly Rule[] = [
-  stoppedComparison,
   {
     name: "segment limits, rights and null selectors of data accesses, and non-canonical addresses: no #GP(0), no #SS(0)",
     applies: (here) => (here("vector") === GP || here("vector") === SS) && here("error") === 0,

@@ -7,7 +7,7 @@ import { addressMask, segmented, segmentOf } from "./addressing";
 import { repeatAgain, spend } from "./control";
 import { passing } from "./debugger";
 import { clearFault, fault } from "./fault";
-import { DF_FLAG } from "./flags";
+import { DF_FLAG, zero } from "./flags";
 import { MODE, RAX, RCX, RDI, RFLAGS, RSI } from "./layout";
 import { commit, readable, storable, tlbRead, tlbSlot, tlbWrite } from "./memory";
 import { MODE_64, MODE_FLAT, MODE_TRACE } from "./mode";
@@ -159,18 +159,11 @@ export function lods<T>(u: usize): void {
 }
 
 /**
- * Counts a compared element, and answers whether the next may start now. REPE goes on while the elements are equal, REPNE while
- * they differ. Only the last comparison makes flags: a fault, trap or interrupt between two elements finds those from before
- * the instruction (SDM 2B REP; tried on a Xeon for traps too).
+ * REPE goes on while ZF is 1, REPNE while it is 0. What is stopped between two elements has the flags of the last comparison,
+ * as on AMD's processors; Intel's have those from before the instruction (SDM 2B REP; both tried).
  */
 // @ts-ignore: decorator
-@inline function compared<T>(a: T, b: T): bool {
-  const mayGoOn = done(1);
-  if (repeat && left && (repeat == PREFIX_REP) == (a == b)) return mayGoOn;
-  repeatAgain = false;
-  compute<T>(CMP, a, b);
-  return false;
-}
+@inline function goesOn(): bool { return (repeat == PREFIX_REP) == (zero() != 0); }
 
 export function cmps<T>(u: usize): void {
   if (!begin(u, sizeof<T>())) return;
@@ -183,9 +176,12 @@ export function cmps<T>(u: usize): void {
     if (fault) return;
     const q = readable<T>(to);
     if (!q) return;
+    compute<T>(CMP, a, load<T>(q));
     advance(RSI, step); advance(RDI, step);
-    if (!compared<T>(a, load<T>(q))) return;
+    if (!done(1)) break;
+    if (!goesOn()) return;
   }
+  if (!goesOn()) repeatAgain = false;
 }
 export function scas<T>(u: usize): void {
   if (!begin(u, sizeof<T>())) return;
@@ -194,7 +190,10 @@ export function scas<T>(u: usize): void {
     if (fault) return;
     const q = readable<T>(to);
     if (!q) return;
+    compute<T>(CMP, load<T>(RAX), load<T>(q));
     advance(RDI, step);
-    if (!compared<T>(load<T>(RAX), load<T>(q))) return;
+    if (!done(1)) break;
+    if (!goesOn()) return;
   }
+  if (!goesOn()) repeatAgain = false;
 }

@@ -168,27 +168,6 @@ describe("faults", () => {
     expect(word(cpu, Number(getRegister(cpu, "rsp")) + 8)).toBe(BigInt(a.address("here")));
   });
 
-  test("a REPNE that faults after some elements leaves the flags from before it", () => {
-    const { cpu, a } = machine(
-      (a) =>
-        a
-          .mov("ecx", 64)
-          .mov("eax", 1)
-          .alu("sub", "eax", 1)
-          .bytes(0xf2, 0x48, 0xaf)
-          .hlt()
-          .align(64)
-          .label("handler")
-          .hlt(),
-      { rdi: 0x4000_0000 - 80 },
-    );
-    catchAll(cpu, a.address("handler"));
-    toHalt(cpu);
-    expect(getRegister(cpu, "rcx")).toBe(54n);
-    const [ZF, CF] = [0x40n, 1n];
-    expect(word(cpu, Number(getRegister(cpu, "rsp")) + 24) & (ZF | CF)).toBe(ZF);
-  });
-
   test("an instruction across a page's end is fetched from both", () => {
     const { cpu } = machine((a) => {
       a.jmp("far");
