@@ -22,9 +22,17 @@ interface Part<T> {
   readonly child: ChildProcess;
 }
 
-async function start<T>(name: string, flags: string[] = [], task: unknown = {}): Promise<Part<T>> {
+async function start<T>(
+  name: string,
+  flags: string[] = [],
+  task: unknown = {},
+  env: Record<string, string> = {},
+): Promise<Part<T>> {
   const program = [...flags, `tests/bench/net/${name}-process.ts`, JSON.stringify(task)];
-  const child = spawn(process.execPath, program, { stdio: ["pipe", "pipe", "inherit"] });
+  const child = spawn(process.execPath, program, {
+    stdio: ["pipe", "pipe", "inherit"],
+    env: { ...process.env, ...env },
+  });
   const lines = createInterface(child.stdout);
   const gone = once(child, "exit").then(([code]) => {
     throw new Error(`The bench's ${name} ended with ${String(code)} before it had said anything.`);
@@ -43,7 +51,33 @@ async function stop({ child }: Part<unknown>): Promise<void> {
 
 /** The stack alone first, while nothing else runs. */
 export async function measure(): Promise<readonly Result[]> {
-  return [...measureStack(), ...(await measureTunnel())];
+  return [...measureStack(), ...(await measureTunnel()), ...(await measureMemory())];
+}
+
+/** What connections hold, not when V8 happens to collect what they have dropped: after each MiB here. */
+const collects = { MINIFLARE_WORKERD_V8_FLAGS: "--max-semi-space-size=1 --gc-global" };
+
+async function measureMemory(): Promise<readonly Result[]> {
+  const world = await start<{ echo: number }>("loopback");
+  const kibPerFlow = async (of: "tunnel" | "bare-socket"): Promise<number> => {
+    const site = await start<{ url: string }>("site", [], {}, collects);
+    try {
+      const task = { url: site.told.url, echo: world.told.echo, site: site.child.pid, of };
+      const { told } = await start<number | null>("memory", [], task);
+      return told ?? NaN;
+    } finally {
+      await stop(site);
+    }
+  };
+  try {
+    const value = await kibPerFlow("tunnel");
+    // Only where there is a /proc.
+    if (Number.isNaN(value)) return [];
+    const ratio = value / (await kibPerFlow("bare-socket"));
+    return [{ name: "memory-per-flow", value, unit: "KiB of workerd", peer: "bare socket", ratio }];
+  } finally {
+    await stop(world);
+  }
 }
 
 async function measureTunnel(): Promise<readonly Result[]> {

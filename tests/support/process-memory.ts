@@ -22,16 +22,15 @@ function processOf(pid: number): Process | undefined {
   }
 }
 
-/** What the processes of this name that descend from this one hold in memory, files apart. NaN where there is no /proc. */
-export function memoryOfChildren(name: string): number {
+/** What the processes of this name that descend from `ancestor` hold in memory, files apart. NaN where there is no /proc. */
+export function memoryOfChildren(name: string, ancestor = process.pid): number {
   if (processOf(process.pid) === undefined) return NaN;
   const all = new Map<number, Process>();
   for (const entry of readdirSync("/proc")) {
     const known = /^\d+$/.test(entry) ? processOf(Number(entry)) : undefined;
     if (known) all.set(Number(entry), known);
   }
-  const isOurs = (pid: number): boolean =>
-    pid === process.pid || (all.has(pid) && isOurs(all.get(pid)!.parent));
+  const isOurs = (pid: number): boolean => pid === ancestor || (all.has(pid) && isOurs(all.get(pid)!.parent));
   let bytes = 0;
   for (const [pid, known] of all) if (known.name === name && isOurs(pid)) bytes += known.ownBytes;
   return bytes;

@@ -19,7 +19,6 @@ const ROUNDS = 4;
 const ECHOES = 300;
 const CONNECTIONS = 400;
 const AT_ONCE = 20;
-const IDLE_FLOWS = 500;
 
 interface Ports {
   source: number;
@@ -264,32 +263,6 @@ function workerd(above: number): { cpuMs: number; rssBytes: number } | undefined
   }
 }
 
-/** What workerd grows by for each of so many open connections that have heard a byte; undefined: this system does not say. */
-async function memoryPerFlow(openAll: (count: number) => Promise<() => void>): Promise<number | undefined> {
-  const before = workerd(site);
-  const closeAll = await openAll(IDLE_FLOWS);
-  const after = workerd(site);
-  closeAll();
-  return before && after && (after.rssBytes - before.rssBytes) / IDLE_FLOWS;
-}
-
-async function tunnelFlows(tunnel: VirgaGuest, port: number, count: number): Promise<() => void> {
-  const flows = Array.from({ length: count }, () => tunnel.guest.connect("127.0.0.1", port));
-  await Promise.all(flows.map((connection) => connection.write(Buffer.from("x"))));
-  for (const connection of flows) while (connection.receivedBytes === 0) await connection.change();
-  return () => {
-    for (const connection of flows) connection.abort();
-  };
-}
-
-/** Sockets that the bare pipe's object holds. */
-async function bareSockets(url: URL, port: number, count: number): Promise<() => void> {
-  const address = `ws://127.0.0.1:${url.port}/?port=${port}&hold=${count}`;
-  const socket = await open(address, [], { host: "bare.test" });
-  await once(socket, "message");
-  return () => socket.terminate();
-}
-
 async function throughput(transfer: Transfer, ports: Ports): Promise<{ down: number[]; up: number[] }> {
   return { down: [await transfer(ports.source, "down")], up: [await transfer(ports.sink, "up")] };
 }
@@ -341,10 +314,6 @@ async function measure(): Promise<readonly Result[]> {
   const rate = await connectionRate(() => tunnelConnection(tunnel, ports.echo));
   const bareRate = await connectionRate(() => bareConnection(origin, ports.echo));
   const wispRate = await connectionRate(await wispConnections(reference, ports.echo));
-  const bareSocket = await memoryPerFlow((count) => bareSockets(url, ports.echo, count));
-  const perFlow = await memoryPerFlow((count) => tunnelFlows(tunnel, ports.echo, count));
-  const isKnown = perFlow !== undefined && bareSocket !== undefined;
-  const kib = (bytes: number): number => bytes / 1024;
   return [
     ...throughputs,
     against("round-trip", tunnelRtt, "ms", "bare-pipe", bareRtt),
@@ -357,9 +326,6 @@ async function measure(): Promise<readonly Result[]> {
     },
     against("connections", rate, "1/s", "bare-pipe", bareRate),
     against("connections-to-wisp", rate, "1/s", "wisp-js server", wispRate),
-    ...(isKnown
-      ? [against("memory-per-flow", kib(perFlow), "KiB of workerd", "bare socket", kib(bareSocket))]
-      : []),
   ];
 }
 
