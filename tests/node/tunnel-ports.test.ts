@@ -1,4 +1,4 @@
-import { request } from "node:http";
+import { type IncomingMessage, request } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import type { PublishedPort } from "#protocol/published-port.ts";
@@ -14,6 +14,23 @@ let owner: Record<string, string>;
 let tunnel: VirgaGuest;
 /** Heads of the requests that reached the guest. */
 const heads: string[] = [];
+
+/** Far more than all windows and buffers on the way hold together. */
+const MUCH = 96 * 2 ** 20;
+const MOST_ON_THE_WAY = 32 * 2 ** 20;
+/** Bytes that the guest has handed on, and the visitor. */
+const moved = { down: 0, up: 0 };
+let letRead = (): void => {};
+const mayRead = new Promise<void>((resolve) => (letRead = resolve));
+/** Where a number has come to rest: it has not changed for so many looks. */
+async function atRest(look: () => number): Promise<number> {
+  let last = -1;
+  for (let same = 0; same < 10; same = look() === last ? same + 1 : 0) {
+    last = look();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return last;
+}
 
 /** A server inside the guest: reads a request's head, and answers by its path. */
 async function serve(connection: GuestConnection): Promise<void> {
@@ -32,6 +49,17 @@ async function serve(connection: GuestConnection): Promise<void> {
       `HTTP/1.1 200 OK\r\nContent-Length: ${file.length}\r\nSet-Cookie: a=1; Domain=.localhost\r\n\r\n`,
     );
     await write(file);
+  } else if (path === "/much") {
+    await write(`HTTP/1.1 200 OK\r\nContent-Length: ${MUCH}\r\n\r\n`);
+    for (moved.down = 0; moved.down < MUCH; moved.down += file.length) await write(file);
+  } else if (path === "/slow") {
+    // Nothing of the body is read before somebody says so.
+    connection.isPaused = true;
+    connection.discards = true;
+    await mayRead;
+    connection.resume();
+    while (connection.receivedBytes - end < MUCH) await connection.change();
+    await write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole");
   } else if (path === "/chunks")
     await write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n");
   else if (path === "/upload") {
@@ -140,6 +168,36 @@ describe("a published port", () => {
     // Nothing of the app is served beside the guest's content.
     expect((await ask(at(port, "/api/images"))).status).toBe(404);
     expect((await ask(at(port, "/"))).status).toBe(404);
+  });
+
+  test("a body that nobody reads waits where it comes from, and then arrives whole", async () => {
+    const port = await publish("public");
+    const url = new URL(port.url);
+    const options = { host: "127.0.0.1", port: url.port, headers: { host: url.host } };
+    const response = await new Promise<IncomingMessage>((resolve, reject) =>
+      request({ ...options, path: "/much" }, resolve)
+        .on("error", reject)
+        .end(),
+    );
+    expect(await atRest(() => moved.down)).toBeLessThan(MOST_ON_THE_WAY);
+    let got = 0;
+    for await (const piece of response) got += (piece as Buffer).length;
+    expect(got).toBe(MUCH);
+
+    const headers = { ...options.headers, "content-length": String(MUCH) };
+    const asking = request({ ...options, headers, method: "POST", path: "/slow" });
+    const answered = new Promise<IncomingMessage>((resolve, reject) =>
+      asking.on("response", resolve).on("error", reject),
+    );
+    const sending = (async () => {
+      for (moved.up = 0; moved.up < MUCH; moved.up += file.length)
+        await new Promise<void>((resolve) => asking.write(file, () => resolve()));
+      asking.end();
+    })();
+    expect(await atRest(() => moved.up)).toBeLessThan(MOST_ON_THE_WAY);
+    letRead();
+    await sending;
+    expect((await (await answered).toArray()).join("")).toBe("whole");
   });
 
   test("passes a WebSocket on", async () => {
