@@ -53,9 +53,15 @@ function holds(code: readonly number[], ...parts: readonly (readonly number[])[]
 const isIn = (opcode: number): boolean => opcode === 0xe4 || opcode === 0xe5;
 /** CS of the streams in real and virtual-8086 mode. */
 const LOW_CODE = RAM.code >> 4;
-/** Whether a MOV of an immediate loads a segment of real mode's that is not RAM's. */
+/** Whether MOV of an immediate, or LDS and its kin from what MOV has stored, load a segment of real mode's that is not RAM's. */
 const loadsHighSegment = (code: readonly number[]): boolean =>
-  code.some((byte, n) => byte === 0xb8 && code[n + 2]! >= 0xa0 && code[n + 3] === 0x8e);
+  code.some(
+    (byte, n) =>
+      (byte === 0xb8 && code[n + 2]! >= 0xa0 && code[n + 3] === 0x8e) ||
+      (byte === 0xc7 && code[n + 5]! >= 0xa0 && [0xc4, 0xc5, 0x0f].includes(code[n + 6]!)),
+  );
+/** What an IN changes, and the arithmetic and the MOV to DR7 that stand behind it. */
+const AFTER_IN: ReadonlySet<string> = new Set(["eax", "rax", "eflags", "rflags", "dr7", "memory"]);
 /** Memory of the machine that the core runs streams in. */
 const RAM_BYTES = 0x40_0000;
 /** Whether the page of 1 GiB leads there, past all memory. */
@@ -175,7 +181,8 @@ export const bochsRules: readonly Rule[] = [
   {
     name: "IN from a port of one of Bochs' devices, which a stream jumped into the middle of an instruction for",
     applies: (_here, _there, { differing, code }) =>
-      differing.every((name) => name === "eax" || name === "rax") &&
+      differing.some((name) => name === "eax" || name === "rax") &&
+      differing.every((name) => AFTER_IN.has(name)) &&
       code.some(
         (byte, n) =>
           [0xec, 0xed].includes(byte) || (n > 0 && isIn(code[n - 1]!) && (byte < 0x34 || byte > 0x36)),

@@ -52,6 +52,15 @@ describe("a rule", () => {
     const wide = dump({ ...ended, cs: "2b", rbp: "b83f9f0e000287d4" });
     expect(bochsRule(fields, dump({ ...ended, cs: "2b", rbp: "287d4" }), wide, MOV)).toBeUndefined();
   });
+  test("looks at ports: what follows IN from a device of Bochs'", () => {
+    // in al, 5; aam 11; mov dr7, eax
+    const code = stream(0xe4, 5, 0xd4, 0x0b, 0x0f, 0x23, 0xf8, 0xcd, 0x20);
+    const here = dump({ ...ended, rax: "1702", rflags: "602", dr7: "702" });
+    const there = dump({ ...ended, rax: "0", rflags: "646" });
+    expect(bochsRule(fields, here, there, code)).toMatch(/^IN from a port/);
+    expect(bochsRule(fields, here, there, MOV)).toBeUndefined();
+    expect(bochsRule(fields, dump({ ...ended, rbx: "1" }), there, code)).toBeUndefined();
+  });
   test("looks at DR7: a breakpoint for instructions must have a length to be undefined", () => {
     const here = (dr7: string): Dump => dump({ ...ended, dr7 });
     const there = (dr7: string): Dump => dump({ ...ended, vector: "1", rip: "20000", dr7 });
