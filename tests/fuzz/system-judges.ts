@@ -55,15 +55,24 @@ const asOutput = (bytes: Buffer): Output => ({ bytes, ended: bytes.includes(Buff
 const TOP = 2 ** 32;
 /** A stream and what prepares it take less than 200,000 instructions. */
 const SLICE = 1_000_000;
+/** Where the last 128 KiB of the ROM are seen below 1 MiB. */
+const LOW_ROM = { at: 0xe_0000, bytes: 0x2_0000 } as const;
+/** Every dump is longer. */
+const LOOK_BYTES = 64;
 
-/** Runs the ROM on the core, without devices: port E9h is heard, all others read as ones. A triple fault resets. */
+/**
+ * Runs the ROM on the core, without devices: port E9h is heard, all others read as ones. A triple fault resets. Below 1 MiB the
+ * core has the ROM as RAM; what a stream has written to it is taken back while its dump goes out.
+ */
 export function runHere(rom: Uint8Array): Output {
   const output: number[] = [];
   const low = TOP - rom.length;
   let taskPriority = 0;
   const cpu = makeCpu(4, {
     ioWrite: (port, _size, value) => {
-      if (port === 0xe9) output.push(value & 255);
+      if (port !== 0xe9) return;
+      output.push(value & 255);
+      if (output.length % LOOK_BYTES === 0) restore();
     },
     readCr8: () => taskPriority,
     writeCr8: (value) => {
@@ -76,7 +85,14 @@ export function runHere(rom: Uint8Array): Output {
       return value;
     },
   });
-  cpu.ram.set(rom.subarray(-0x2_0000), 0x10_0000 - 0x2_0000);
+  const content = rom.subarray(-LOW_ROM.bytes),
+    seen = cpu.ram.subarray(LOW_ROM.at, LOW_ROM.at + LOW_ROM.bytes);
+  const restore = (): void => {
+    if (Buffer.compare(seen, content) === 0) return;
+    seen.set(content);
+    cpu.invalidate(LOW_ROM.at, LOW_ROM.bytes);
+  };
+  restore();
   let exit: RunExit = RunExit.tripleFault;
   for (let slices = 0; slices < 20 + rom.length / 1400; slices++) {
     if (exit === RunExit.tripleFault) {
