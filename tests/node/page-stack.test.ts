@@ -114,6 +114,17 @@ function relay(
   return new RelayWay({ clock, openSocket, enter: nobody }, kind, url.href);
 }
 
+test("the page is told when no name server answers", async () => {
+  const { guest, notices } = plug(relay("tcp-mux"), nobody);
+  const udp = new GuestDatagrams(guest);
+  // virga.example, A, recursion desired (RFC 1035 §4.1).
+  const question = Buffer.from("000701000001000000000000057669726761076578616d706c650000010001", "hex");
+  udp.send(5353, "10.0.2.2", 53, question);
+  await expect
+    .poll(() => notices, { timeout: 10_000 })
+    .toEqual([{ type: "names", failing: "virga.example" }]);
+});
+
 describe.each(["tcp-mux", "wisp"] as const)("through %s", (kind) => {
   test("bytes go both ways", async () => {
     const { guest, state, notices } = plug(relay(kind), nobody);
