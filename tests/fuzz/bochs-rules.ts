@@ -58,7 +58,7 @@ const loadsHighSegment = (code: readonly number[]): boolean =>
   code.some(
     (byte, n) =>
       (byte === 0xb8 && code[n + 2]! >= 0xa0 && code[n + 3] === 0x8e) ||
-      (byte === 0xc7 && code[n + 5]! >= 0xa0 && [0xc4, 0xc5, 0x0f].includes(code[n + 6]!)),
+      (byte === 0xc7 && code[n + 5]! >= 0xa0 && [0x66, 0xc4, 0xc5, 0x0f].includes(code[n + 6]!)),
   );
 /** What an IN changes, and the arithmetic and the MOV to DR7 that stand behind it. */
 const AFTER_IN: ReadonlySet<string> = new Set(["eax", "rax", "eflags", "rflags", "dr7", "memory"]);
@@ -69,6 +69,12 @@ const isAlias = (linear: number): boolean =>
   linear >= Number(LONG.alias1G) + RAM_BYTES && linear < Number(LONG.alias1G) + 0x4000_0000;
 
 export const bochsRules: readonly Rule[] = [
+  {
+    name: "POPA that faults: Bochs has written no register, processors those that were popped before (the native vectors)",
+    applies: (_here, _there, { differing, instruction }) =>
+      withoutPrefixes(instruction)[0] === 0x61 &&
+      differing.every((name) => /^e([abcd]x|bp|si|di)$/.test(name)),
+  },
   {
     name: "ARPL that faults and would not write: Bochs says that it writes; a Xeon reads first, and writes when it raises the RPL (tried natively)",
     applies: (here, there, { instruction }) =>
