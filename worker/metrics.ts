@@ -110,6 +110,11 @@ function histogram(
   return [`# TYPE ${name} histogram`, ...rows, ...rest];
 }
 
+/** A server need not make captures: here the page makes them. Who asks for these names finds that none were made. */
+const captureCounters = ["bytes", "frames", "frames_dropped", "errors"].map(
+  (what) => `l2_capture_${what}_total`,
+);
+
 function objectLines({ counts, gauges, pings, objects }: Tally): string[] {
   const row = (name: string, type: string, value: number): string[] => [
     `# TYPE ${name} ${type}`,
@@ -120,6 +125,7 @@ function objectLines({ counts, gauges, pings, objects }: Tally): string[] {
   return [
     ...objectCounters.flatMap((name) => row(name, "counter", counts[name] ?? 0)),
     ...objectGauges.flatMap((name) => row(name, "gauge", gauges[name] ?? 0)),
+    ...captureCounters.flatMap((name) => row(name, "counter", 0)),
     ...row("virga_tunnels_open", "gauge", objects),
     ...histogram("l2_ping_rtt_ms", pingBuckets, { counts: upTo, sum: pings.sumMs, count: pings.count }),
   ];

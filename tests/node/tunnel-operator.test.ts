@@ -176,4 +176,5 @@ test("/metrics says what the objects have carried, after they are gone too", asy
     "virga_sessions_hung_up_total",
   ])
     expect(await metric(name)).toBeGreaterThan(0);
+  expect(await metric("l2_capture_frames_total")).toBe(0);
 });
