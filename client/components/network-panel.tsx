@@ -103,6 +103,17 @@ function Recording(props: { network: Network }) {
   );
 }
 
+/** What a person should know for now; said aloud by a screen reader when it comes. */
+function Told(props: { words: string | undefined }) {
+  return (
+    <Show when={props.words}>
+      <p class="muted" role="status">
+        {props.words}
+      </p>
+    </Show>
+  );
+}
+
 /** What the machine's network is doing, and the few things a person may do to it. */
 export function NetworkPanel(props: { network: Network; slug: string; invite: string | undefined }) {
   const view = () => props.network.view;
@@ -114,20 +125,8 @@ export function NetworkPanel(props: { network: Network; slug: string; invite: st
         {(failure) => <p class="muted">{`${describe(failure()).title}. ${describe(failure()).advice}`}</p>}
       </Show>
       <Show when={policyWords(view())}>{(words) => <p class="muted">{words()}</p>}</Show>
-      <Show when={view().quota}>
-        {(quota) => (
-          <p class="muted" role="status">
-            {quotaWords(quota())}
-          </p>
-        )}
-      </Show>
-      <Show when={view().failingName}>
-        {(name) => (
-          <p class="muted" role="status">
-            {nameWords(name())}
-          </p>
-        )}
-      </Show>
+      <Told words={view().quota && quotaWords(view().quota!)} />
+      <Told words={view().failingName && nameWords(view().failingName!)} />
       <div class="actions">
         <Show when={view().state === "refused" || view().state === "reconnecting"}>
           <button class="primary" onClick={() => props.network.reconnect()}>

@@ -131,19 +131,23 @@ export const setup =
       : [`it ends without saying it: ${shown(machine)}`];
   };
 
+/** A machine that has nothing but what it boots. */
+const startImage = (processor: ProcessorName, kernel: Uint8Array) =>
+  startNodeMachine({
+    boot: { id: "guest", label: "guest", commandLine: "" } as BootEntry,
+    kernel,
+    memoryMiB: 64,
+    processor,
+    disks: [],
+    onSerial: () => {},
+  });
+
 const ENTER = Uint8Array.of(0x1c, 0x9c);
 /** memtest86+ names the processor, and its tests run without an error. */
 export const memtest =
   (processor: ProcessorName, file: GuestFile, name: RegExp): Trial =>
   async (files) => {
-    const machine = await startNodeMachine({
-      boot: { id: "memtest", label: "memtest86+", commandLine: "" } as BootEntry,
-      kernel: files.read(file),
-      memoryMiB: 64,
-      processor,
-      disks: [],
-      onSerial: () => {},
-    });
+    const machine = await startImage(processor, files.read(file));
     // It waits some seconds for keys; one that starts the tests need not be waited for.
     await seen(machine, /to start testing|Test #\s*\d/);
     machine.machine.sendKeys(ENTER);
@@ -162,14 +166,7 @@ export const memtest =
 export const endsAt =
   (processor: ProcessorName, file: GuestFile, mnemonic: string): Trial =>
   async (files) => {
-    const machine = await startNodeMachine({
-      boot: { id: "guest", label: "guest", commandLine: "" } as BootEntry,
-      kernel: files.read(file),
-      memoryMiB: 64,
-      processor,
-      disks: [],
-      onSerial: () => {},
-    });
+    const machine = await startImage(processor, files.read(file));
     const end = await Promise.race([machine.done, pause(60_000, undefined, { ref: false })]);
     machine.powerOff();
     const said = JSON.stringify(end);

@@ -1,4 +1,5 @@
 /** What a user-mode stream is while it is made: its code, what is known of registers and memory, and what is undefined where. */
+import { registerNames } from "../support/cpu-bench.ts";
 import { ARITHMETIC } from "./instruction-forms.ts";
 import type { Question } from "./native-host.ts";
 import { bytes, type Chance, extended, integer } from "./values.ts";
@@ -82,17 +83,6 @@ export class StreamState {
   #setRegisters(): void {
     const chance = this.chance,
       count = this.bits === 64 ? 16 : 8;
-    const names = [
-      "rax",
-      "rcx",
-      "rdx",
-      "rbx",
-      "rsp",
-      "rbp",
-      "rsi",
-      "rdi",
-      ...[8, 9, 10, 11, 12, 13, 14, 15].map((n) => `r${n}`),
-    ];
     for (let n = 0; n < count; n++) {
       if (n === RSP) continue;
       const width = this.bits === 64 ? 64 : 32;
@@ -100,7 +90,7 @@ export class StreamState {
       if (chance.percent(35))
         value = BigInt((this.bits === 16 ? 0 : dataStart[this.bits]) + chance.below(0x3c00));
       else if (chance.percent(20)) value = BigInt(chance.below(64));
-      this.initial[names[n]!] = value.toString(16);
+      this.initial[registerNames[n]!] = value.toString(16);
       this.known.set(n, value);
     }
     this.initial["fl"] = (chance.word() & (ARITHMETIC | 0x400)).toString(16);
